@@ -1,0 +1,24 @@
+//! The read-only map: the only unsafe code of the project.
+#![expect(unsafe_code, reason = "mapping a file has no safe form")]
+
+use std::fs::File;
+use std::io;
+
+use memmap2::{Advice, Mmap, MmapOptions};
+
+/// Maps the first `len` bytes of `file` for reading, with read-ahead.
+///
+/// Whoever maps a file promises that its bytes stay as they are, and no operating system helps to
+/// keep that promise. Here it is weakened to what can be kept: every read of mapped bytes checks
+/// its bounds at that moment, nothing read before is relied on, and a change between the start
+/// and the end is detected from the file's identity, size and times before a result is published.
+/// A file cut short under the map raises SIGBUS and ends the process; the target is untouched.
+pub fn map(file: &File, len: usize) -> io::Result<Mmap> {
+    // SAFETY: the map is read-only and private to this process's view; bytes are only ever used as
+    // plain `u8` slices with checked bounds, so a concurrent change gives other bytes, which the
+    // callers treat as hostile anyway, and no reference to structured data is made from them.
+    let map = unsafe { MmapOptions::new().len(len).map(file)? };
+    // Advice is a hint: a file system that does not take it is read all the same.
+    map.advise(Advice::WillNeed).ok();
+    Ok(map)
+}

@@ -1,0 +1,19 @@
+//! From records to a file: sizes, layout, pages, temporary file, publication.
+//!
+//! bbolt's keys do not change, so the order of the records does not either: instead of inserting
+//! into a B+tree, sorted streams are laid out as full pages, bottom up. [`plan`] sizes everything
+//! and decides every page's place, [`emit`] renders pages and hashes them in order, [`publish`]
+//! puts the file in its place.
+
+pub mod branch_pages;
+pub mod buffer;
+pub mod chunk;
+pub mod emit;
+pub mod leaf_pages;
+pub mod pack;
+pub mod place;
+pub mod plan;
+pub mod publish;
+pub mod render;
+pub mod sink;
+pub mod size;

@@ -1,0 +1,20 @@
+//! Where pages are written.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Takes pages at their place in the output, from several threads, in any order.
+pub trait Sink: Sync {
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// As the operating system says; some of the bytes may be written.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+}

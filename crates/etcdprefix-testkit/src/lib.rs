@@ -1,0 +1,66 @@
+//! Runs real etcd servers and judges snapshots by them.
+//!
+//! ```text
+//! scenario: a live etcd is filled  ->  save: its snapshot file  ->  (the tool under test)
+//!     ->  tools: restored by etcd's own tool  ->  server: served  ->  compare: against the source
+//! ```
+//!
+//! Without the feature `etcd` only what needs no server is here: [`bolt`] and [`source`], in a few
+//! seconds of building instead of minutes.
+//!
+//! Nothing here uses `etcdprefix-core`: the judge has its own reader of the file format
+//! ([`bolt`]), its own prefix rule ([`PrefixMap`]) and its own hash ([`hashkv`]).
+
+pub mod bolt;
+#[cfg(feature = "etcd")]
+pub mod compare;
+#[cfg(feature = "etcd")]
+pub mod hashkv;
+#[cfg(feature = "etcd")]
+pub mod load;
+mod prefix;
+#[cfg(feature = "etcd")]
+mod provisioned;
+pub mod random;
+#[cfg(feature = "etcd")]
+pub mod save;
+#[cfg(feature = "etcd")]
+pub mod scenario;
+#[cfg(feature = "etcd")]
+mod server;
+pub mod source;
+#[cfg(feature = "etcd")]
+pub mod tamper;
+#[cfg(feature = "etcd")]
+pub mod tools;
+
+#[cfg(feature = "etcd")]
+use std::{future::Future, time::Duration};
+
+#[cfg(feature = "etcd")]
+use anyhow::{Context, Result};
+
+pub use prefix::PrefixMap;
+#[cfg(feature = "etcd")]
+pub use {provisioned::Version, server::EtcdServer};
+
+/// Runs one future on a runtime of its own, so that plain test functions can use clients.
+///
+/// # Panics
+/// If the runtime can't be built.
+#[cfg(feature = "etcd")]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime needs only file descriptors")
+        .block_on(future)
+}
+
+/// Bounds one message of a stream: etcd-client bounds only the start of one.
+#[cfg(feature = "etcd")]
+pub async fn within<F: Future>(limit: Duration, what: &str, future: F) -> Result<F::Output> {
+    tokio::time::timeout(limit, future)
+        .await
+        .with_context(|| format!("{what}: nothing came within {limit:?}"))
+}

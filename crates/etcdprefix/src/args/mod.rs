@@ -1,0 +1,130 @@
+//! What was typed: parsed here, without opening or checking anything but the words themselves.
+
+pub mod change_prefix;
+pub mod names;
+pub mod snapshot;
+pub mod usage;
+
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::exit;
+use change_prefix::ChangePrefixArgs;
+use names::Name;
+use snapshot::StatusArgs;
+
+/// The forms of a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Simple,
+    /// Boxed, one row for each value.
+    Table,
+    /// One line, for programs.
+    Json,
+    /// `"name" : value`, one a line, for grep.
+    Fields,
+}
+
+/// The place of common flags in help: after those of the command.
+const LAST: usize = 900;
+
+/// Flags of every command.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Global {
+    /// Form of the result on stdout
+    #[arg(
+        short = 'w',
+        long,
+        global = true,
+        display_order = LAST,
+        value_name = "FORMAT",
+        default_value = "simple",
+        hide_possible_values = true,
+        help = "Form of the result on stdout: simple, table, json or fields"
+    )]
+    pub write_out: Format,
+
+    /// No progress and no warnings on stderr; the result and errors stay
+    #[arg(long, global = true, display_order = LAST)]
+    pub quiet: bool,
+}
+
+/// Changes the key prefix inside etcd snapshot files.
+#[derive(Debug, Parser)]
+#[command(
+    name = "etcdprefix",
+    version,
+    arg_required_else_help = true,
+    after_help = TOP_EXAMPLES.to_owned() + &exit::help(),
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  etcdprefix change-prefix --db snap.db --dest-prefix /c123 --dry-run
+  etcdprefix change-prefix --db snap.db --dest-prefix /c123
+  etcdprefix snapshot status snap.db -w table
+
+";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Rewrite the prefix of every key of a snapshot, history included
+    ChangePrefix(ChangePrefixArgs),
+    /// Look at snapshot files
+    #[command(subcommand, arg_required_else_help = true)]
+    Snapshot(SnapshotCommand),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  etcdprefix completion bash > /etc/bash_completion.d/etcdprefix"
+    )]
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What to look at.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// Print hash, revision, keys and size as etcdutl does, after checking the structure
+    Status(StatusArgs),
+}
+
+/// A parsed command line.
+#[derive(Debug)]
+pub struct Invocation {
+    /// Flags of every command.
+    pub global: Global,
+    /// What to do.
+    pub command: Command,
+}
+
+/// Parses `words`, the first being the name the program was called by.
+///
+/// # Errors
+/// clap's error, which may also be the answer to `--help` or `--version`.
+pub fn parse(words: Vec<OsString>) -> Result<Invocation, clap::Error> {
+    let name = words.first().map_or(Name::Own, |word| Name::of(word));
+    match name {
+        Name::Own => Cli::try_parse_from(words)
+            .map(|cli| Invocation { global: cli.global, command: cli.command }),
+        Name::ModifyPrefixV2 => names::parse_v2(words),
+        Name::ModifyPrefix => names::parse_v1(words),
+    }
+}
+
+/// The command's own definition, for completions.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,53 @@
+//! `change-prefix`: rewrites a snapshot.
+
+use etcdprefix_core::rewrite::rule::normalise;
+use etcdprefix_core::{ChangePrefix, Error, Outcome, Target, change_prefix};
+
+use crate::args::Global;
+use crate::args::change_prefix::ChangePrefixArgs;
+use crate::failure::Failure;
+use crate::hint::Asked;
+use crate::output;
+
+/// Rewrites the snapshot; the result is the outcome in the form asked for.
+pub fn run(args: ChangePrefixArgs, global: Global) -> Result<String, Failure> {
+    let options = args.resolve();
+    refuse_existing(&options)?;
+    let mut outcome = rewrite(&options, global)?;
+    outcome.warnings.extend(strip_warning(&options));
+    output::warn(&outcome.warnings, global);
+    Ok(output::outcome::render(&outcome, global.write_out))
+}
+
+/// Ends the progress display before anything else is printed.
+fn rewrite(options: &ChangePrefix, global: Global) -> Result<Outcome, Failure> {
+    let meter = super::meter(global)?;
+    change_prefix(options, &meter).map_err(|error| Failure::core(&error, &asked(options)))
+}
+
+/// The library finds it too, but late, and not in a dry run.
+fn refuse_existing(options: &ChangePrefix) -> Result<(), Failure> {
+    match &options.target {
+        Target::File(path) if path.symlink_metadata().is_ok() => {
+            let error = Error::OutputExists { path: path.clone() };
+            Err(Failure::core(&error, &asked(options)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn asked(options: &ChangePrefix) -> Asked {
+    match &options.target {
+        _ if options.dry_run => Asked::DryRun,
+        Target::File(file) => Asked::Output(file.clone()),
+        Target::InPlace | Target::InPlaceForced => Asked::InPlace(options.db.clone()),
+    }
+}
+
+/// An unset shell variable (`--dest-prefix=/$ID`) leaves the destination empty, which is legal.
+fn strip_warning(options: &ChangePrefix) -> Option<String> {
+    let verb = if options.dry_run { "would be" } else { "was" };
+    normalise(&options.dest_prefix)
+        .is_empty()
+        .then(|| format!("--dest-prefix is empty: the source prefix {verb} stripped"))
+}

@@ -1,0 +1,30 @@
+//! The commands, one a file: flags to options, a call into the library, its outcome to text.
+
+mod change_prefix;
+mod completion;
+mod snapshot_status;
+
+use crate::args::{Command, Global, Invocation, SnapshotCommand};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::output::progress::Meter;
+
+/// Does what was asked for; the result is the text for stdout.
+pub fn run(invocation: Invocation) -> Result<String, Failure> {
+    let Invocation { global, command } = invocation;
+    match command {
+        Command::ChangePrefix(args) => change_prefix::run(args, global),
+        Command::Snapshot(SnapshotCommand::Status(args)) => snapshot_status::run(&args, global),
+        Command::Completion { shell } => Ok(completion::run(shell)),
+    }
+}
+
+/// Shows progress as `global` wants it, and turns signals into interruptions.
+fn meter(global: Global) -> Result<Meter, Failure> {
+    let flag = interrupt::on_signals().map_err(|source| {
+        let message = format!("cannot handle signals: {source}");
+        Failure::new(Exit::Failed, message, None)
+    })?;
+    Ok(Meter::start(flag, global.quiet))
+}

@@ -1,0 +1,130 @@
+//! The exit status, which is all that an orchestration reads. docs/cli-contract.md has the same
+//! table; a test compares them.
+
+use std::fmt::Write;
+
+use etcdprefix_core::{Error, Refusal};
+
+macro_rules! exits {
+    ($($name:ident = $code:literal, $meaning:literal;)*) => {
+        /// Why the program ended.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Exit {
+            $($name = $code,)*
+        }
+
+        impl Exit {
+            /// Every exit, by code.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What the code says, as help and the contract print it.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $meaning,)*
+                }
+            }
+        }
+    };
+}
+
+exits! {
+    Done = 0, "done";
+    Failed = 1, "any other failure";
+    Usage = 2, "wrong usage: flags, prefixes";
+    Damaged = 3, "the input is damaged or is no etcd snapshot";
+    Io = 4, "reading or writing failed (missing file, full disk, permissions)";
+    OutputExists = 5, "the output exists already";
+    Busy = 6, "the file is locked by a running etcd, or changed while it was read";
+    TrailerMissing = 7, "the input has no SHA-256 trailer (--skip-hash-check accepts it)";
+    NothingMatches = 10, "no key matches the source prefix (--allow-empty)";
+    AlreadyRewritten = 11, "already rewritten: keys lie under the destination, none under the source";
+    Collision = 12, "collision: two keys would become one";
+    Unmatched = 13, "unmatched keys with --unmatched fail";
+    Undecryptable = 14, "values encrypted with the key as authenticated data (--allow-undecryptable)";
+    AuthRoles = 15, "roles grant key ranges (--allow-unmapped-roles)";
+    Irreversible = 16, "not in place: the change could not be undone (--output or --in-place)";
+    Unholdable = 17, "etcd could not hold the result: empty key, value over 2^31-2 bytes, quota exceeded";
+    Unproven = 20, "the written file did not prove equal: nothing was published";
+    Interrupted = 130, "interrupted; the target is as it was";
+}
+
+impl Exit {
+    /// The status for the operating system.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The exit that an error of the library ends in.
+    pub fn of(error: &Error) -> Self {
+        match error {
+            Error::Io { .. } => Self::Io,
+            Error::Busy { .. } => Self::Busy,
+            Error::Damaged { .. } | Error::TrailerMismatch { .. } => Self::Damaged,
+            Error::TrailerMissing { .. } => Self::TrailerMissing,
+            Error::Usage { .. } => Self::Usage,
+            Error::Refused { refusal, .. } => Self::of_refusal(refusal),
+            Error::OutputExists { .. } => Self::OutputExists,
+            Error::Unproven { .. } => Self::Unproven,
+            Error::Interrupted => Self::Interrupted,
+            _ => Self::Failed,
+        }
+    }
+
+    fn of_refusal(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::NothingMatches { .. } => Self::NothingMatches,
+            Refusal::AlreadyRewritten { .. } => Self::AlreadyRewritten,
+            Refusal::Collision { .. } => Self::Collision,
+            Refusal::Unmatched { .. } => Self::Unmatched,
+            Refusal::Undecryptable { .. } => Self::Undecryptable,
+            Refusal::AuthRoles { .. } => Self::AuthRoles,
+            Refusal::Irreversible { .. } => Self::Irreversible,
+            Refusal::EmptyKey { .. }
+            | Refusal::ValueTooLarge { .. }
+            | Refusal::OverQuota { .. } => Self::Unholdable,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// The table at the end of `--help`.
+pub fn help() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for exit in Exit::ALL {
+        let _ = writeln!(text, "  {:>3}  {}", exit.code(), exit.meaning());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_has_the_same_table() {
+        let contract = include_str!("../../../docs/cli-contract.md");
+        let rows: Vec<String> = contract
+            .lines()
+            .skip_while(|line| *line != "| code | meaning |")
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.replace('`', ""))
+            .collect();
+        let ours: Vec<String> = Exit::ALL
+            .iter()
+            .map(|exit| format!("| {} | {} |", exit.code(), exit.meaning()))
+            .collect();
+        assert_eq!(rows, ours);
+    }
+
+    #[test]
+    fn refusals_have_their_own_codes() {
+        let refused = |refusal| Exit::of(&Error::Refused { path: "s.db".into(), refusal });
+        assert_eq!(refused(Refusal::AuthRoles { roles: 1 }).code(), 15);
+        let why = "1 unmatched key".to_owned();
+        assert_eq!(refused(Refusal::Irreversible { why }).code(), 16);
+        let key = "/registry".to_owned();
+        assert_eq!(refused(Refusal::EmptyKey { key }).code(), 17);
+        assert_eq!(Exit::of(&Error::Interrupted).code(), 130);
+    }
+}

@@ -1,0 +1,87 @@
+//! A failure as the user sees it: one line on stderr and an exit code.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+
+use etcdprefix_core::Error;
+
+use crate::exit::Exit;
+use crate::hint::{Asked, hint};
+use crate::output::text::one_line;
+
+/// Why the command ends without its result.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure in a few words, `hint` saying what to try.
+    pub fn new(exit: Exit, message: impl Into<String>, hint: Option<String>) -> Self {
+        Self { exit, message: message.into(), hint }
+    }
+
+    /// An error of the library, met when doing what was `asked`.
+    pub fn core(error: &Error, asked: &Asked) -> Self {
+        let exit = Exit::of(error);
+        if let Error::Interrupted = error {
+            return Self::new(exit, format!("interrupted{}", asked.state_of_target()), None);
+        }
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            message.push_str(&format!(": {error}"));
+            source = error.source();
+        }
+        Self::new(exit, message, hint(error, asked))
+    }
+
+    /// The work was done but its result could not be told.
+    pub fn stdout(source: &io::Error) -> Self {
+        let message = format!("the result cannot be written to standard output: {source}");
+        let hint =
+            "a change-prefix is done nevertheless; `etcdprefix snapshot status` shows the file";
+        Self::new(Exit::Io, message, Some(hint.into()))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", one_line(&self.message))?;
+        match &self.hint {
+            Some(hint) => write!(f, "; try: {}", one_line(hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_with_source_and_hint() {
+        let source = io::Error::new(io::ErrorKind::NotFound, "No such file or directory");
+        let error = Error::io("open", "a\nb.db")(source);
+        let failure = Failure::core(&error, &Asked::Status);
+        assert_eq!(
+            failure.to_string(),
+            "cannot open a\\nb.db: No such file or directory; try: the path of an existing snapshot"
+        );
+        assert_eq!(failure.exit, Exit::Io);
+    }
+
+    #[test]
+    fn an_interruption_says_what_became_of_the_target() {
+        let text = |asked| Failure::core(&Error::Interrupted, &asked).to_string();
+        let in_place = Asked::InPlace("s.db".into());
+        assert_eq!(text(in_place), "interrupted; s.db is as it was");
+        let output = Asked::Output("new.db".into());
+        assert_eq!(text(output), "interrupted; new.db was not written");
+        assert_eq!(text(Asked::Status), "interrupted");
+    }
+}

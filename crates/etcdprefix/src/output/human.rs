@@ -1,0 +1,198 @@
+//! The outcome of `change-prefix` for people.
+
+use std::fmt::Write;
+
+use etcdprefix_core::outcome::{Components, InputTrailer, Verification};
+use etcdprefix_core::{Outcome, Unmatched};
+
+use crate::output::humanize;
+use crate::output::text::{count, one_line, path, prefix, shell_word, thousands};
+
+/// More components than this are only counted; the JSON has up to 100.
+const COMPONENTS_SHOWN: usize = 10;
+
+/// What was done, what was found, what to do next.
+pub fn summary(outcome: &Outcome) -> String {
+    let mut text = headline(outcome) + "\n\n";
+    for (label, value) in rows(outcome) {
+        let _ = writeln!(text, "{label:<12} {value}");
+    }
+    if !outcome.warnings.is_empty() {
+        text.push_str("\nwarnings\n");
+    }
+    for warning in &outcome.warnings {
+        let _ = writeln!(text, "  {}", one_line(warning));
+    }
+    if !outcome.dry_run {
+        text.push_str(&next_steps(outcome));
+    }
+    text
+}
+
+fn headline(outcome: &Outcome) -> String {
+    let (src, dst) = (prefix(&outcome.src_prefix), prefix(&outcome.dest_prefix));
+    let change = if outcome.src_prefix.is_empty() {
+        format!("{dst} put before every key")
+    } else if outcome.dest_prefix.is_empty() {
+        format!("{src} stripped")
+    } else {
+        format!("{src} replaced by {dst}")
+    };
+    let db = path(&outcome.db);
+    match &outcome.output {
+        _ if outcome.dry_run => format!("Dry run of {db}: {change}; nothing was written"),
+        Some(output) if !outcome.in_place => {
+            format!("{}: {change}; {db} is as it was", path(output))
+        }
+        _ => format!("{db}: {change}"),
+    }
+}
+
+fn rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let census = &outcome.census;
+    let mut rows = vec![("records", records(outcome))];
+    rows.extend(components(&census.unmatched_components).into_iter().map(|line| ("", line)));
+    rows.push((
+        "live keys",
+        format!(
+            "{}, at revision {} with {}",
+            thousands(census.live_keys),
+            census.revision,
+            count(census.tombstones, "tombstone")
+        ),
+    ));
+    rows.extend(oddities(outcome));
+    rows.push(("size", size(outcome)));
+    rows.push(("input", input(outcome.input_trailer).into()));
+    rows.push(("status hash", hashes(outcome)));
+    rows.extend(outcome.sha256.clone().map(|digest| ("SHA-256", digest)));
+    if !outcome.dry_run {
+        rows.push(("proof", proof(outcome.verification).into()));
+    }
+    rows.push(("time", times(outcome)));
+    rows
+}
+
+fn records(outcome: &Outcome) -> String {
+    let census = &outcome.census;
+    let rewritten = if outcome.dry_run { "to rewrite" } else { "rewritten" };
+    let mut parts = vec![format!("{} {rewritten}", thousands(census.matched))];
+    if census.unmatched > 0 {
+        let fate = match outcome.unmatched_mode {
+            Unmatched::Drop => "dropped",
+            Unmatched::Keep | Unmatched::Fail => "kept",
+        };
+        parts.push(format!("{} unmatched, {fate}", thousands(census.unmatched)));
+    }
+    let known = census.known;
+    for (records, name) in
+        [(known.compact_rev_key, "compact_rev_key"), (known.empty_value, "without value")]
+    {
+        if records > 0 {
+            parts.push(format!("{} {name}, kept", thousands(records)));
+        }
+    }
+    format!("{}: {}", thousands(census.records), parts.join("; "))
+}
+
+fn components(components: &Components) -> Vec<String> {
+    let (shown, rest) = components.top.split_at(components.top.len().min(COMPONENTS_SHOWN));
+    let mut lines: Vec<String> = shown
+        .iter()
+        .map(|component| {
+            let name = one_line(&component.component);
+            format!("  {name}: {}", count(component.records, "record"))
+        })
+        .collect();
+    let others: u64 = rest.iter().map(|component| component.records).sum();
+    let others = others + components.remainder_records;
+    if others > 0 {
+        lines.push(format!("  others: {}", count(others, "record")));
+    }
+    lines
+}
+
+/// What most snapshots have none of.
+fn oddities(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let census = &outcome.census;
+    let encrypted = census.encrypted;
+    let mut rows = Vec::new();
+    if encrypted.aesgcm + encrypted.kms > 0 {
+        let value = format!(
+            "aesgcm {}, kms {}: not decryptable under the new prefix",
+            thousands(encrypted.aesgcm),
+            thousands(encrypted.kms)
+        );
+        rows.push(("encrypted", value));
+    }
+    if outcome.auth_roles > 0 {
+        let value = format!("{} with key ranges, left as they are", thousands(outcome.auth_roles));
+        rows.push(("auth roles", value));
+    }
+    if census.noncanonical > 0 {
+        let value = format!("{} not encoded as etcd does", count(census.noncanonical, "record"));
+        rows.push(("encoding", value));
+    }
+    rows
+}
+
+fn size(outcome: &Outcome) -> String {
+    format!(
+        "{} -> {} ({} -> {} bytes), page size {}",
+        humanize::bytes(outcome.bytes_in),
+        humanize::bytes(outcome.bytes_out),
+        thousands(outcome.bytes_in),
+        thousands(outcome.bytes_out),
+        outcome.page_size_bytes
+    )
+}
+
+fn input(trailer: InputTrailer) -> &'static str {
+    match trailer {
+        InputTrailer::Verified => "SHA-256 trailer verified",
+        InputTrailer::Missing => "no SHA-256 trailer (accepted)",
+        InputTrailer::Mismatch => "SHA-256 trailer WRONG (accepted)",
+    }
+}
+
+fn hashes(outcome: &Outcome) -> String {
+    let before = &outcome.status_hash_before;
+    match &outcome.status_hash_after {
+        Some(after) => format!("{before} -> {after}"),
+        None => before.clone(),
+    }
+}
+
+fn proof(verification: Verification) -> &'static str {
+    match verification {
+        Verification::InverseHash => {
+            "read back and compared record by record; the change undone gives the old status hash"
+        }
+        Verification::Comparison => "read back and compared record by record",
+        Verification::Skipped => "NONE (--no-verify)",
+    }
+}
+
+fn times(outcome: &Outcome) -> String {
+    let total: f64 = outcome.phases.iter().map(|phase| phase.seconds).sum();
+    let phases = outcome.phases.iter();
+    let phases: Vec<String> =
+        phases.map(|phase| format!("{} {:.3}", phase.phase.label(), phase.seconds)).collect();
+    format!("{total:.3} s: {}", phases.join(", "))
+}
+
+fn next_steps(outcome: &Outcome) -> String {
+    let output = outcome.output.as_deref().unwrap_or(&outcome.db);
+    let output = shell_word(&path(output));
+    let dst = shell_word(&prefix(&outcome.dest_prefix));
+    format!(
+        "
+next: all members must restore this same file, then start every kube-apiserver with the prefix
+  etcdutl snapshot restore {output} --data-dir NEW_FOLDER    (before etcd 3.5: etcdctl)
+  kube-apiserver --etcd-prefix={dst}
+"
+    )
+}
+
+#[cfg(test)]
+mod tests;

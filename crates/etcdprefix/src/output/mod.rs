@@ -1,0 +1,49 @@
+//! What leaves the program: one result on stdout, everything else on stderr.
+
+pub mod fields;
+pub mod human;
+pub mod humanize;
+pub mod outcome;
+pub mod progress;
+#[cfg(test)]
+mod sample;
+pub mod status;
+pub mod text;
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::args::{Format, Global};
+use crate::failure::Failure;
+
+/// Writes the result. A reader that has read enough is no failure.
+pub fn print(result: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(result.as_bytes()).and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::stdout(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes `text` to stderr, which may be closed.
+pub fn to_stderr(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes one line to stderr under the program's name.
+pub fn diagnose(line: &str) {
+    to_stderr(&format!("etcdprefix: {line}\n"));
+}
+
+/// Tells of warnings, except where the summary shows them on the same terminal.
+pub fn warn(warnings: &[String], global: Global) {
+    let shown = global.write_out == Format::Simple
+        && io::stdout().is_terminal()
+        && io::stderr().is_terminal();
+    if global.quiet || shown {
+        return;
+    }
+    for warning in warnings {
+        diagnose(&format!("warning: {}", text::one_line(warning)));
+    }
+}

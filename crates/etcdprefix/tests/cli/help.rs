@@ -1,0 +1,59 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::support::{Folder, PROGRAM};
+
+/// The texts are files here; `UPDATE_HELP=1 cargo test` writes them anew.
+#[test]
+fn help_is_as_recorded() {
+    let folder = named();
+    for (line, name) in [
+        ("etcdprefix --help", "etcdprefix"),
+        ("etcdprefix change-prefix --help", "change-prefix"),
+        ("etcdprefix snapshot status --help", "snapshot-status"),
+        ("modify-prefix-v2 change-prefix --help", "modify-prefix-v2"),
+        ("modify-prefix modify-prefix --help", "modify-prefix"),
+    ] {
+        let run = folder.run(line);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/cli/help")
+            .join(name)
+            .with_extension("txt");
+        if std::env::var_os("UPDATE_HELP").is_some() {
+            fs::write(&file, run.succeeded()).unwrap();
+        }
+        assert_eq!(run.succeeded(), fs::read_to_string(&file).unwrap(), "{line}");
+    }
+}
+
+#[test]
+fn help_and_version_work_under_every_name() {
+    let folder = named();
+    for line in ["etcdprefix", "modify-prefix-v2", "modify-prefix"] {
+        assert!(folder.run(&format!("{line} --help")).succeeded().contains("Exit codes:"));
+        assert!(
+            folder.run(&format!("{line} help")).succeeded().contains(&format!("Usage: {line}"))
+        );
+        let version = folder.run(&format!("{line} --version"));
+        assert_eq!(version.succeeded(), format!("{line} {}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn completions_come_for_every_shell() {
+    let folder = Folder::of(b"");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let run = folder.run(&format!("etcdprefix completion {shell}"));
+        assert!(run.succeeded().contains("skip-hash-check"), "{shell}");
+    }
+    folder.run("etcdprefix completion tcsh").failed(2);
+}
+
+fn named() -> Folder {
+    let folder = Folder::of(b"");
+    for name in ["modify-prefix-v2", "modify-prefix"] {
+        symlink(PROGRAM, folder.path(name)).unwrap();
+    }
+    folder
+}

@@ -1,0 +1,14 @@
+//! The command as scripts and people meet it, without any etcd. Proofs with real etcd: tests/it.
+
+// What --help says, under every name.
+mod help;
+// Flags, words and prefixes that are wrong, and what the error says.
+mod usage;
+// Each exit code, as docs/cli-contract.md has them, and its one line of error.
+mod exit_codes;
+// Results on stdout in every form, warnings on stderr, nothing mixed.
+mod results;
+// Readers that go away, full disks, closed streams.
+mod pipes;
+
+mod support;

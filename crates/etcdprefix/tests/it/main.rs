@@ -1,0 +1,16 @@
+//! The command against real etcd servers and tools (`cargo xtask provision`).
+
+// What real etcd makes of the rewritten snapshots of many versions, shipped in testdata.
+mod fixtures;
+// The same for stores made here, with everything that a snapshot can hold.
+mod live;
+// The names and arguments of the programs that this one replaces.
+mod drop_in;
+// `snapshot status` against the recorded output of eight versions of etcdutl.
+mod status;
+// Damaged and random files: refused with a documented code, nothing touched.
+mod damaged;
+// The structure check that judges our output does refuse broken files made from it.
+mod oracle;
+// Runs the command; proves a rewritten snapshot.
+mod support;

@@ -1,0 +1,48 @@
+//! The project's chores: `cargo xtask provision`, `cargo xtask test`, `cargo xtask tidy`.
+
+mod paths;
+mod process;
+mod provision;
+mod stages;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's chores")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Fetch real etcd servers, protoc and the cargo tools into the cache folder.
+    Provision,
+    /// Provision, then check, build, test, fuzz and bench everything; prints the time by stage.
+    Test {
+        /// Run only the stages of these names.
+        #[arg(long = "only", value_name = "STAGE")]
+        only: Vec<String>,
+    },
+    /// Check the house rules that no compiler knows.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().chore {
+        Chore::Provision => provision::provision(),
+        Chore::Test { only } => stages::run(&only),
+        Chore::Tidy => tidy::check(&paths::repository()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The chain of causes on one line; a backtrace of xtask itself helps nobody.
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Where things are: the repository and the cache folder.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The repository's root, found from the place of this crate.
+pub fn repository() -> PathBuf {
+    let here = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.ancestors().nth(2).map_or(here.clone(), Path::to_path_buf)
+}
+
+/// The folder that keeps fetched programs between runs. The test kit looks in the same place.
+pub fn cache() -> Result<PathBuf> {
+    if let Some(own) = env::var_os("ETCDPREFIX_CACHE") {
+        return Ok(PathBuf::from(own));
+    }
+    let base = match env::var_os("XDG_CACHE_HOME") {
+        Some(base) => PathBuf::from(base),
+        None => {
+            PathBuf::from(env::var_os("HOME").context("neither ETCDPREFIX_CACHE nor HOME is set")?)
+                .join(".cache")
+        }
+    };
+    Ok(base.join("etcdprefix"))
+}
