@@ -131,7 +131,9 @@ fn fuzz(root: &Path) -> Result<()> {
         let limit = format!("-max_total_time={FUZZ_SECONDS}");
         let mut command = Command::new(provision::cargo_tool("cargo-fuzz")?);
         command.args(["fuzz", "run", "--fuzz-dir", "fuzz", "--sanitizer", "none", target, "--"]);
-        command.args([limit.as_str(), "-print_final_stats=1"]).current_dir(root);
+        // A few seconds are too short to grow inputs from nothing, so long ones come at once.
+        command.args([limit.as_str(), "-print_final_stats=1", "-len_control=0", "-max_len=400"]);
+        command.current_dir(root);
         process::run(command.env("RUSTC_BOOTSTRAP", "1"))?;
     }
     Ok(())

@@ -45,9 +45,11 @@ pub type WireError = &'static str;
 /// Finds the fields of `record`.
 ///
 /// # Errors
-/// What makes etcd's generated decoder (gogo protobuf, etcd 3.3 to 3.6) fail: a field cut short, a
-/// varint of more than 64 bits, field number 0, an unknown wire type, a stray end of a group, or a
-/// known field in the wrong wire type.
+/// All that makes etcd's generated decoder (gogo protobuf, etcd 3.3 to 3.6) fail: a field cut
+/// short, a varint of more than 10 bytes, field number 0, an unknown wire type, a stray end of a
+/// group, or a known field in the wrong wire type. A little more than that, which no encoder
+/// writes: a group ended by another's number, groups nested deeper than 32, a field number over
+/// 31 bits.
 pub fn scan(record: &[u8]) -> Result<Fields, WireError> {
     let mut fields = Fields::default();
     let mut reader = Reader { bytes: record, at: 0 };
