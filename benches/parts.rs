@@ -104,7 +104,9 @@ fn verify(c: &mut Criterion) {
     group.bench_function("structure", |b| {
         b.iter(|| check_structure(&snapshot, Expect::Sound, &Silent).expect("it reads"));
     });
-    group.bench_function("status hash", |b| b.iter(|| status_hash(&snapshot).expect("it reads")));
+    group.bench_function("status hash", |b| {
+        b.iter(|| status_hash(&snapshot, 2, &Silent).expect("it reads"))
+    });
     for threads in THREADS {
         group.bench_function(BenchmarkId::new("status", threads), |b| {
             b.iter(|| status(&snapshot, threads, &Silent).expect("a sound file"));

@@ -223,6 +223,12 @@ pub enum Corruption {
         /// The later one, in hexadecimal.
         later: String,
     },
+    /// A key longer than bbolt allows.
+    #[error("key of {bytes} bytes is over bbolt's limit of 32,768")]
+    KeyTooLong {
+        /// The key's size.
+        bytes: u64,
+    },
     /// A bucket's value is shorter than its header.
     #[error("bucket header of {bytes} bytes")]
     BucketHeaderShort {

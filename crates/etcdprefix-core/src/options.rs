@@ -66,7 +66,8 @@ pub struct ChangePrefix {
     pub dest_prefix: String,
     /// What happens to other keys.
     pub unmatched: Unmatched,
-    /// Accept a file without SHA-256 trailer; its structure is then checked in full first.
+    /// Accept a file without SHA-256 trailer; its structure must then be sound, which is
+    /// checked before the result is published.
     pub skip_hash_check: bool,
     /// Together with `skip_hash_check`: accept a wrong trailer too.
     pub accept_corrupt_trailer: bool,

@@ -5,10 +5,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 
+/// Items in flight on any machine. More threads than that can't help behind one hashing thread,
+/// and each item may be a buffer of some megabytes.
+const WINDOW_MAX: u64 = 24;
+
 /// Runs `work` on the items of `items` on `threads` threads and gives the results to `consume` on
 /// the calling thread, in the order of the items.
 ///
-/// At most `2 x threads + 2` items are between `items` and the end of `consume`, whatever their
+/// At most `2 x threads + 2` items, and never more than 24, are between `items` and the end of `consume`, whatever their
 /// number, so memory is bounded by the size of that many. The first error in item order, whether
 /// of `items`, `work` or `consume`, ends everything and is returned.
 pub(crate) fn ordered<I, R>(
@@ -22,7 +26,7 @@ where
     R: Send,
 {
     let threads = threads.max(1);
-    let queue = Queue::new(2 * threads as u64 + 2);
+    let queue = Queue::new((2 * threads as u64 + 2).min(WINDOW_MAX));
     let source = Mutex::new((0, items));
     std::thread::scope(|scope| {
         for _ in 0..threads {

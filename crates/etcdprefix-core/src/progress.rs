@@ -55,6 +55,15 @@ pub struct Silent;
 
 impl Progress for Silent {}
 
+/// Passes on an interruption but no bytes, for work that runs beside what is shown.
+pub(crate) struct Interrupt<'a>(pub &'a dyn Progress);
+
+impl Progress for Interrupt<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}
+
 /// As [`Progress::advance`], ending the work if it is interrupted.
 pub(crate) fn step(progress: &dyn Progress, bytes: u64) -> crate::Result<()> {
     progress.advance(bytes);

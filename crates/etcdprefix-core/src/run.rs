@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::format::trailer::{Sha256Digest, TRAILER_BYTES, Trailer};
 use crate::options::{ChangePrefix, Target};
 use crate::outcome::{InputTrailer, Outcome, PhaseTime, Verification};
-use crate::progress::{Phase, Progress, step};
-use crate::read::{ReadMode, Snapshot};
+use crate::progress::{Interrupt, Phase, Progress, step};
+use crate::read::Snapshot;
 use crate::refuse;
 use crate::rewrite::PrefixRule;
 use crate::rewrite::rule::{is_reshaped, normalise};
@@ -34,10 +34,7 @@ use crate::verify;
 pub fn change_prefix(options: &ChangePrefix, progress: &dyn Progress) -> Result<Outcome> {
     let rule = PrefixRule::new(&options.src_prefix, &options.dest_prefix, options.unmatched)?;
     let run = Run::open(options, &rule, progress)?;
-    let mut clock = Clock::default();
-    let plan = clock.time(Phase::Plan, || run.plan())?;
-    refuse::check(&run.snapshot, &plan, &rule, options)?;
-    if options.dry_run { run.report(plan, clock) } else { run.write(plan, clock) }
+    run.go().map_err(|error| run.explain(error))
 }
 
 struct Run<'a> {
@@ -71,6 +68,25 @@ impl<'a> Run<'a> {
         Ok(Self { options, rule, progress, snapshot, metadata, target })
     }
 
+    fn go(&self) -> Result<Outcome> {
+        let mut clock = Clock::default();
+        let plan = clock.time(Phase::Plan, || self.plan())?;
+        refuse::check(&self.snapshot, &plan, self.rule, self.options)?;
+        if self.options.dry_run { self.report(plan, clock) } else { self.write(plan, clock) }
+    }
+
+    /// Damage and differences in a file that somebody is writing to are no damage.
+    fn explain(&self, error: Error) -> Error {
+        let doubtful = matches!(
+            error,
+            Error::Damaged { .. } | Error::TrailerMismatch { .. } | Error::Unproven { .. }
+        );
+        match self.snapshot.unchanged() {
+            Err(changed) if doubtful => changed,
+            _ => error,
+        }
+    }
+
     fn plan(&self) -> Result<Plan> {
         self.progress.begin(Phase::Plan, self.snapshot.pages_bytes());
         plan(&self.snapshot, self.rule, self.options, self.progress)
@@ -83,7 +99,8 @@ impl<'a> Run<'a> {
             let digest = self.snapshot.sha256(|bytes| step(self.progress, bytes))?;
             self.judge_trailer(digest)
         })?;
-        let before = verify::status_hash(&self.snapshot)?;
+        let quiet = Interrupt(self.progress);
+        let before = verify::status_hash(&self.snapshot, self.options.threads, &quiet)?;
         self.snapshot.unchanged()?;
         let emitted = Ended { before, after: None, sha256: None };
         Ok(self.outcome(plan, clock, input_trailer, Verification::Skipped, emitted))
@@ -105,7 +122,8 @@ impl<'a> Run<'a> {
             clock.time(Phase::Sync, || staged.sync())?;
         }
         self.progress.begin(Phase::Publish, 0);
-        let warning = clock.time(Phase::Publish, || {
+        step(self.progress, 0)?;
+        let warnings = clock.time(Phase::Publish, || {
             self.snapshot.unchanged()?;
             staged.publish(&self.metadata, self.options.sync)
         })?;
@@ -115,7 +133,7 @@ impl<'a> Run<'a> {
             sha256: Some(emitted.sha256),
         };
         let mut outcome = self.outcome(plan, clock, input_trailer, verification, ended);
-        outcome.warnings.extend(warning);
+        outcome.warnings.extend(warnings);
         Ok(outcome)
     }
 
@@ -159,7 +177,7 @@ impl<'a> Run<'a> {
 
     fn verify(&self, staged: &Staged, emitted: &Emitted) -> Result<Verification> {
         let file = staged.file().try_clone().map_err(Error::io("read back", &self.target))?;
-        let output = Snapshot::from_open_file(file, &self.target, ReadMode::Map)?;
+        let output = Snapshot::from_open_file(file, &self.target, self.options.read_mode)?;
         self.progress.begin(Phase::Verify, output.pages_bytes());
         let (snapshot, threads) = (&self.snapshot, self.options.threads);
         let proof = verify::prove(snapshot, &output, self.rule, threads, self.progress)?;

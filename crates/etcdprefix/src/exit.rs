@@ -37,7 +37,7 @@ exits! {
     Busy = 6, "the file is locked by a running etcd, or changed while it was read";
     TrailerMissing = 7, "the input has no SHA-256 trailer (--skip-hash-check accepts it)";
     NothingMatches = 10, "no key matches the source prefix (--allow-empty)";
-    AlreadyRewritten = 11, "already rewritten: keys lie under the destination, none under the source";
+    AlreadyRewritten = 11, "already rewritten: keys lie under the destination, none under the source (--allow-empty)";
     Collision = 12, "collision: two keys would become one";
     Unmatched = 13, "unmatched keys with --unmatched fail";
     Undecryptable = 14, "values encrypted with the key as authenticated data (--allow-undecryptable)";

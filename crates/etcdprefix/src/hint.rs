@@ -58,7 +58,7 @@ fn io_hint(source: &io::Error, asked: &Asked) -> Option<String> {
         }
         (io::ErrorKind::NotFound, _) => "the path of an existing snapshot",
         (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => {
-            "--output on a file system with room for a second copy"
+            "--output on a file system with room for a second copy, or TMPDIR for temporary files"
         }
         (
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem,
@@ -110,7 +110,7 @@ fn refusal_hint(refusal: &Refusal) -> Option<&'static str> {
             "--src-prefix with the prefix these keys have, or --allow-empty"
         }
         Refusal::AlreadyRewritten { .. } => {
-            "the file as it is, or the --src-prefix that these keys still have"
+            "the file as it is, or the --src-prefix that these keys still have; --allow-empty rewrites the file all the same"
         }
         Refusal::Collision { .. } => "another --dest-prefix",
         Refusal::Unmatched { .. } => {

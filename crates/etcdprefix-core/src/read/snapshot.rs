@@ -241,7 +241,13 @@ fn choose_meta(
     bytes: u64,
 ) -> Result<Meta, Corruption> {
     match (first, second) {
-        (Ok(first), Ok(second)) if second.txid > first.txid => Ok(second),
+        // A meta page found where the first one's page size puts it, but with another page size, is
+        // no twin of it.
+        (Ok(first), Ok(second))
+            if second.txid > first.txid && second.page_size == first.page_size =>
+        {
+            Ok(second)
+        }
         (Ok(first), _) => Ok(first),
         (Err(_), Ok(second)) => Ok(second),
         (Err(_), Err(_)) if bytes < u64::from(2 * PageSize::MIN_BYTES) => {

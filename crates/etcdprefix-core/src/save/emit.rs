@@ -38,7 +38,7 @@ pub struct Emitted {
 
 /// Writes the file that `plan` describes to `sink`, whose name in messages is `path`.
 ///
-/// Memory: a buffer of about 4 MiB for each chunk in flight, at most `2 x threads + 2`.
+/// Memory: a buffer of about 4 MiB for each chunk in flight, of which there are at most 24.
 ///
 /// # Errors
 /// As planning, busy if the source changed since, I/O of the sink, interrupted.
@@ -60,7 +60,7 @@ pub fn emit(
         offset: 0,
         hashes: inline_hashes(source, plan)?,
     };
-    sealer.pages(&head(source.snapshot.meta(), plan)?)?;
+    sealer.pages(&head(source.snapshot.meta(), plan))?;
     let mut jobs = VecDeque::new();
     collect_jobs(&plan.tree, None, &mut jobs);
     let buffers = Buffers::default();
@@ -75,9 +75,9 @@ pub fn emit(
 
 /// Meta pages 0 and 1 and the freelist. The txids follow the source's, so that the output is newer
 /// than it; bbolt writes a transaction's meta to page txid modulo 2 and takes the higher one.
-fn head(source: &Meta, plan: &Plan) -> Result<Vec<u8>> {
-    let overflow = || Error::Usage { why: "the source's transaction id has no successor".into() };
-    let newer = source.txid.0.checked_add(2).ok_or_else(overflow)?;
+fn head(source: &Meta, plan: &Plan) -> Vec<u8> {
+    // The plan bounds the source's id.
+    let newer = source.txid.0.saturating_add(2);
     let meta = |id: u64| {
         let txid = Txid(if newer % 2 == id { newer } else { newer - 1 });
         let meta = Meta {
@@ -90,7 +90,7 @@ fn head(source: &Meta, plan: &Plan) -> Result<Vec<u8>> {
         meta.encode(Pgid(id))
     };
     let freelist = freelist::encode_empty(FREELIST_PGID, source.page_size.as_usize());
-    Ok([meta(0), meta(1), freelist].concat())
+    [meta(0), meta(1), freelist].concat()
 }
 
 /// A piece of the output that one thread renders.

@@ -1,6 +1,6 @@
 //! Plans the output: every bucket sized and packed, every page's place known. Nothing is written.
 
-use crate::error::{BusyReason, Corruption, Location, Result};
+use crate::error::{Corruption, Location, Result};
 use crate::format::page;
 use crate::key_table::{self, KeyHasher, KeyTable, KeyTotals};
 use crate::options::{ChangePrefix, Tuning};
@@ -20,6 +20,9 @@ use crate::units::Pgid;
 const NESTING_MAX: usize = 16;
 /// Buckets altogether, which are kept in memory. etcd has about a dozen.
 const BUCKETS_MAX: usize = 65_536;
+
+/// The output's meta pages take the next two transaction ids, and etcd goes on from there.
+const TXID_MAX: u64 = u64::MAX / 2;
 
 /// A bucket of the output.
 #[derive(Debug)]
@@ -86,6 +89,10 @@ pub fn plan(
         buckets: 0,
         bumped_revision: None,
     };
+    if snapshot.meta().txid.0 > TXID_MAX {
+        let damage = Corruption::MetaInvalid { why: "transaction id has no successor" };
+        return Err(snapshot.damaged(Location::default(), damage));
+    }
     let mut tree = planner.tree(snapshot.root_bucket(), 0)?;
     if !tree.children.iter().any(|child| child.is_records) {
         let damage = Corruption::BucketMissing { name: schema::KEY };
@@ -240,7 +247,7 @@ impl<'s> Packing<'s> {
     }
 
     fn unit(&mut self, unit: Unit, sizes: &UnitSizes, children: Vec<TreePlan>) -> Result<()> {
-        self.check_order(&unit, sizes)?;
+        self.check_order(sizes)?;
         let mut inline = children.iter().map(|child| child.inline_bytes);
         let mut key_at = 0;
         for sized in &sizes.elements {
@@ -269,18 +276,16 @@ impl<'s> Packing<'s> {
         Ok(())
     }
 
-    /// Proves that the unit's first key comes after the last one of the unit before.
-    fn check_order(&mut self, unit: &Unit, sizes: &UnitSizes) -> Result<()> {
-        use crate::read::Leaves;
-        let changed = || self.snapshot.busy(BusyReason::Changed);
-        let mut leaves = Leaves::resume(self.snapshot, &self.bucket, &unit.position)?;
-        let leaf = leaves.next()?.ok_or_else(changed)?;
-        if leaf.count() > 0 {
-            check_order(&leaf, 0, &self.last_key, leaf.element(0)?.key)?;
+    /// Proves that the unit's first key comes after the last one of the units before.
+    fn check_order(&mut self, sizes: &UnitSizes) -> Result<()> {
+        if sizes.elements.is_empty() {
+            return Ok(());
         }
-        if !sizes.last_key.is_empty() {
-            self.last_key.clone_from(&sizes.last_key);
-        }
+        let bucket = Some(self.bucket.display_name());
+        check_order(&self.last_key, &sizes.first_key).map_err(|damage| {
+            self.snapshot.damaged(Location { bucket, ..Location::default() }, damage)
+        })?;
+        self.last_key.clone_from(&sizes.last_key);
         Ok(())
     }
 }

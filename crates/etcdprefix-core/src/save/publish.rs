@@ -68,28 +68,58 @@ impl Staged {
     }
 
     /// Gives the file its name, with the owner and mode of `like`; the folder is brought to the
-    /// disk too if `sync`. Returns a warning if the owner could not be kept.
+    /// disk too if `sync`. Returns what could not be done although the file is in its place.
     ///
     /// # Errors
     /// [`Error::OutputExists`] if somebody else made the target meanwhile and it is not to be
-    /// replaced; I/O.
-    pub fn publish(mut self, like: &Metadata, sync: bool) -> Result<Option<String>> {
-        let warning = self.take_over(like)?;
+    /// replaced; I/O. The target is as it was.
+    pub fn publish(mut self, like: &Metadata, sync: bool) -> Result<Vec<String>> {
+        let mut warnings = self.take_over(like)?;
+        if self.replace {
+            self.rename_over()?
+        } else {
+            self.link_anew()?
+        }
+        if sync && let Err(error) = self.folder.sync_all() {
+            // Some file systems have no such call; of the others the file may be lost with power.
+            let path = self.target.display();
+            warnings.push(format!("{path}: its folder could not be synced: {error}"));
+        }
+        Ok(warnings)
+    }
+
+    fn rename_over(&mut self) -> Result<()> {
         let name = self.named()?;
-        let flags = if self.replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-        match rename(&name, &self.target, flags) {
-            Err(Errno::EXIST) => {
-                return Err(Error::OutputExists { path: self.target.clone() });
-            }
-            renamed => {
-                renamed.map_err(|errno| Error::io("rename to", &self.target)(errno.into()))?
-            }
-        }
+        std::fs::rename(&name, &self.target).map_err(Error::io("rename to", &self.target))?;
         self.name = None;
-        if sync {
-            self.folder.sync_all().map_err(Error::io("sync the folder of", &self.target))?;
+        Ok(())
+    }
+
+    /// Links the file to the target, which fails if there is one by now. File systems without
+    /// links are asked to rename without replacing.
+    fn link_anew(&mut self) -> Result<()> {
+        let from = self.name.clone().unwrap_or_else(|| proc_path(&self.file));
+        let linked = linkat(CWD, &from, CWD, &self.target, AtFlags::SYMLINK_FOLLOW);
+        let done = match (linked, self.name.take()) {
+            (Ok(()), name) => {
+                // What is left of a second name is an orphan, which the next run removes.
+                name.map(std::fs::remove_file);
+                Ok(())
+            }
+            (Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS), Some(name)) => {
+                let renamed = renameat_with(CWD, &name, CWD, &self.target, RenameFlags::NOREPLACE);
+                self.name = renamed.is_err().then_some(name);
+                renamed
+            }
+            (Err(errno), name) => {
+                self.name = name;
+                Err(errno)
+            }
+        };
+        match done {
+            Err(Errno::EXIST) => Err(Error::OutputExists { path: self.target.clone() }),
+            done => done.map_err(|errno| Error::io("name", &self.target)(errno.into())),
         }
-        Ok(warning)
     }
 
     /// Takes the space now, so that a full disk is known before the work.
@@ -100,21 +130,21 @@ impl Staged {
         }
     }
 
-    fn take_over(&self, like: &Metadata) -> Result<Option<String>> {
+    fn take_over(&self, like: &Metadata) -> Result<Vec<String>> {
         let mine = self.file.metadata().map_err(Error::io("inspect", &self.target))?;
-        let mut warning = None;
+        let mut warnings = Vec::new();
         if (mine.uid(), mine.gid()) != (like.uid(), like.gid()) {
             let (uid, gid) = (Uid::from_raw(like.uid()), Gid::from_raw(like.gid()));
             if fchown(&self.file, Some(uid), Some(gid)).is_err() {
                 let (owner, path) = (format!("{}:{}", like.uid(), like.gid()), &self.target);
-                warning = Some(format!("{}: owner {owner} could not be kept", path.display()));
+                warnings.push(format!("{}: owner {owner} could not be kept", path.display()));
             }
         }
         // After the owner, since a change of owner takes mode bits away.
         let mode = Mode::from_raw_mode(like.mode() & 0o7777);
         fchmod(&self.file, mode)
             .map_err(|errno| Error::io("set the mode of", &self.target)(errno.into()))?;
-        Ok(warning)
+        Ok(warnings)
     }
 
     /// The temporary name, given now if there is none.
@@ -144,16 +174,6 @@ impl Drop for Staged {
     }
 }
 
-/// Renames within a folder. A file system that can't refuse to replace is asked whether there is
-/// something to replace: a race that only two runs of this program on one name could lose.
-fn rename(from: &Path, to: &Path, flags: RenameFlags) -> std::result::Result<(), Errno> {
-    match renameat_with(CWD, from, CWD, to, flags) {
-        Err(Errno::INVAL | Errno::NOSYS) if to.symlink_metadata().is_ok() => Err(Errno::EXIST),
-        Err(Errno::INVAL | Errno::NOSYS) => renameat_with(CWD, from, CWD, to, RenameFlags::empty()),
-        done => done,
-    }
-}
-
 fn create_unnamed(folder: &Path) -> Option<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = File::from(open(folder, flags, PRIVATE).ok()?);
@@ -171,9 +191,9 @@ fn create_named(folder: &Path, target: &Path) -> Result<(File, PathBuf)> {
             opened => opened.map_err(|errno| Error::io("create", &name)(errno.into()))?,
         };
         let file = File::from(file);
-        flock(&file, FlockOperation::NonBlockingLockExclusive).ok();
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
         // Another run may have taken it for an orphan before the lock was there.
-        if name.exists() {
+        if locked != Err(Errno::WOULDBLOCK) && name.exists() {
             return Ok((file, name));
         }
     }
@@ -189,9 +209,9 @@ fn remove_orphans(folder: &Path, target: &Path) {
         if !is_temporary_name(&entry.file_name(), target) {
             continue;
         }
-        let Ok(file) = open(entry.path(), OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty()) else {
-            continue;
-        };
+        // Not a pipe, which would be waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = open(entry.path(), flags, Mode::empty()) else { continue };
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             std::fs::remove_file(entry.path()).ok();
         }
@@ -253,7 +273,7 @@ mod tests {
         let staged = Staged::create(&target, 3, true).unwrap();
         std::os::unix::fs::FileExt::write_all_at(staged.file(), b"new", 0).unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"old");
-        assert_eq!(staged.publish(&like, true).unwrap(), None);
+        assert!(staged.publish(&like, true).unwrap().is_empty());
         assert_eq!(std::fs::read(&target).unwrap(), b"new");
         assert_eq!(target.metadata().unwrap().mode() & 0o7777, 0o640);
         assert_eq!(names(folder.path()), ["snap.db"]);

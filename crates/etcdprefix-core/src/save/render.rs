@@ -138,6 +138,10 @@ impl<'s, 'p, O: PageOut> Renderer<'s, 'p, O> {
             }
         }
         self.before.end_run(&leaf.run.bytes);
+        // A run whose records were all dropped is not waited for, however many follow.
+        if self.cells.last().is_none_or(|cell| cell.run + 1 != self.runs.len()) {
+            self.runs.pop();
+        }
         Ok(())
     }
 

@@ -12,6 +12,9 @@ use crate::rewrite::census::Counts;
 use crate::rewrite::key_bucket::{Judged, Record, VALUE_BYTES_MAX, judge};
 use crate::rewrite::schema::RecordKey;
 
+/// bbolt's limit for keys (`MaxKeySize`, v1.3).
+const KEY_BYTES_MAX: usize = 32_768;
+
 /// What a source element becomes.
 #[derive(Clone, Copy, Debug)]
 pub enum Sized {
@@ -38,7 +41,9 @@ pub struct UnitSizes {
     pub elements: Vec<Sized>,
     /// The keys of those that are not dropped, one after the other.
     pub keys: Vec<u8>,
-    /// The unit's last key, for the order between units.
+    /// The unit's first and last key, for the order between units.
+    pub first_key: Vec<u8>,
+    /// See `first_key`.
     pub last_key: Vec<u8>,
     /// The sub-buckets among them.
     pub buckets: Vec<Bucket>,
@@ -96,10 +101,13 @@ impl Sizer<'_> {
         let mut sum = page::HEADER_BYTES;
         for index in 0..leaf.count() {
             let element = leaf.element(index)?;
-            check_order(leaf, index, &self.sizes.last_key, element.key)?;
-            self.sizes.last_key.clear();
-            self.sizes.last_key.extend_from_slice(element.key);
+            // Before anything is copied: elements that share bytes could claim the same megabyte
+            // thousands of times.
             sum += ELEMENT_BYTES + element.key.len() + element.value.len();
+            if sum > leaf.run.bytes.len() {
+                return Err(leaf.damaged(index, Corruption::ElementsOverlap));
+            }
+            self.note_order(leaf, index, element.key)?;
             let key_bytes = element.key.len() as u32;
             let sized = match self.treatment {
                 _ if element.is_bucket => self.bucket(leaf, index, element.key, element.value)?,
@@ -116,8 +124,21 @@ impl Sizer<'_> {
             }
             self.sizes.elements.push(sized);
         }
-        let fits = sum <= leaf.run.bytes.len();
-        if fits { Ok(()) } else { Err(leaf.damaged(0, Corruption::ElementsOverlap)) }
+        Ok(())
+    }
+
+    fn note_order(&mut self, leaf: &Leaf<'_>, index: usize, key: &[u8]) -> Result<()> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(leaf.damaged(index, Corruption::KeyTooLong { bytes: key.len() as u64 }));
+        }
+        let out_of_order = |damage| leaf.damaged(index, damage);
+        check_order(&self.sizes.last_key, key).map_err(out_of_order)?;
+        if self.sizes.elements.is_empty() {
+            self.sizes.first_key.extend_from_slice(key);
+        }
+        self.sizes.last_key.clear();
+        self.sizes.last_key.extend_from_slice(key);
+        Ok(())
     }
 
     fn bucket(&mut self, leaf: &Leaf<'_>, index: usize, key: &[u8], value: &[u8]) -> Result<Sized> {
@@ -137,6 +158,11 @@ impl Sizer<'_> {
     ) -> Result<Sized> {
         let element = leaf.element(index)?;
         let at = RecordKey::parse(element.key).map_err(|damage| leaf.damaged(index, damage))?;
+        if at.revision.main < 0 {
+            // It sorts behind all others but counts as lower than them.
+            let bytes = element.key.len() as u64;
+            return Err(leaf.damaged(index, Corruption::RevisionInvalid { bytes }));
+        }
         let judged = judge(rule, element.value).map_err(|why| {
             leaf.damaged(index, Corruption::RecordInvalid { revision: at.revision, why })
         })?;
@@ -164,18 +190,19 @@ impl Sizer<'_> {
     }
 
     /// Sets `image` to what tells the record's key from all others in the output. A dropped key
-    /// is not there, so it gets a tail that no path has: it can't collide but counts as live. The
-    /// empty key can't collide anyway, and is that of empty records too.
+    /// is not there, so it gets a head that no image has, which begins with a slash: it can't
+    /// collide but counts as live. The empty key can't collide anyway, and is that of empty
+    /// records too.
     fn note_image(&mut self, rule: &PrefixRule, judged: &Judged, key: &[u8], kept: bool) {
         self.image.clear();
+        if !kept && !key.is_empty() {
+            self.image.push(0xFF);
+        }
         if matches!(judged.record, Record::Matched { .. }) {
             self.image.extend_from_slice(rule.dst().as_bytes());
             self.image.extend_from_slice(key.get(rule.src().len()..).unwrap_or_default());
         } else {
             self.image.extend_from_slice(key);
-        }
-        if !kept && !key.is_empty() {
-            self.image.extend_from_slice(b"\0dropped");
         }
     }
 
@@ -203,11 +230,10 @@ pub fn bucket_value_bytes(inline_page_bytes: Option<u64>) -> u64 {
 }
 
 /// Proves that `key` comes after `earlier`, nothing being before everything.
-pub fn check_order(leaf: &Leaf<'_>, index: usize, earlier: &[u8], key: &[u8]) -> Result<()> {
+pub fn check_order(earlier: &[u8], key: &[u8]) -> Result<(), Corruption> {
     if earlier < key {
         return Ok(());
     }
     let hex = |key: &[u8]| key.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
-    let damage = Corruption::OutOfOrder { earlier: hex(earlier), later: hex(key) };
-    Err(leaf.damaged(index, damage))
+    Err(Corruption::OutOfOrder { earlier: hex(earlier), later: hex(key) })
 }

@@ -5,9 +5,8 @@ use std::cell::RefCell;
 use crate::crc::Crc;
 use crate::error::{Corruption, Location, Result};
 use crate::key_table::{KeyFlags, KeyHash, KeyHasher, KeyTable, LIMIT_BYTES};
-use crate::options::default_threads;
 use crate::parallel;
-use crate::progress::{Progress, Silent, step};
+use crate::progress::{Progress, step};
 use crate::read::{Bucket, PageSet, Snapshot, Unit, Units};
 use crate::rewrite::schema::{self, RecordKey};
 use crate::verify::pairs::Pairs;
@@ -68,8 +67,8 @@ pub fn status(snapshot: &Snapshot, threads: usize, progress: &dyn Progress) -> R
 }
 
 /// The hash that `snapshot status` prints, without its structure check; errors as [`status`].
-pub fn status_hash(snapshot: &Snapshot) -> Result<u32> {
-    let hash = read_all(snapshot, default_threads(), None, &Silent, &mut |_| Ok(()))?;
+pub fn status_hash(snapshot: &Snapshot, threads: usize, progress: &dyn Progress) -> Result<u32> {
+    let hash = read_all(snapshot, threads, None, progress, &mut |_| Ok(()))?;
     Ok(hash.value())
 }
 

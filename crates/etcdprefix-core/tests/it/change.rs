@@ -274,6 +274,52 @@ impl Progress for Interrupted {
     }
 }
 
+/// Half of a file that is still being copied looks damaged, but is not.
+#[test]
+fn damage_in_a_file_that_changes_is_no_damage() {
+    let case = Case::of_keys(&["/registry/a"]);
+    let overwrite = At(Phase::Plan, || {
+        let file = File::options().write(true).open(&case.options.db).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0xEE; 4096], 3 * 4096).unwrap();
+    });
+    let error = change_prefix(&case.options, &overwrite).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+}
+
+/// A chunk ends by what it writes, so one that drops nearly everything spans the whole store.
+#[test]
+fn a_small_tenant_is_cropped_out_of_a_large_store() {
+    let mut keys = vec!["/other/x"; 30_000];
+    keys[15_000] = "/registry/a";
+    let case = Case::of(&Source::with_records(puts(&keys))).beside();
+    let case = case.with(|o| {
+        o.unmatched = Unmatched::Drop;
+        o.read_mode = ReadMode::Positioned;
+    });
+    assert_eq!(case.run().unwrap().census.dropped, 29_999);
+    assert_eq!(case.keys(&case.out()), ["/c1/a", ""]);
+}
+
+/// Elements that share bytes: a small leaf that claims the same large value again and again.
+#[test]
+fn overlapping_elements_are_damage_before_they_cost_anything() {
+    let mut source = Source { trailer: false, ..Source::with_records(puts(&["/registry/a"])) };
+    let lease = source.bucket_mut("lease");
+    lease.inline = false;
+    lease.pairs = (0..8u8).map(|n| (vec![n; 8], vec![n; 8])).collect();
+    let mut bytes = source.encode();
+    let mut pages = (2..bytes.len() / 4096).map(|page| page * 4096);
+    let leaf = pages.find(|at| bytes[at + 8] == 2 && bytes[at + 10] == 8 && bytes[at + 16] == 0);
+    let leaf = leaf.unwrap();
+    for element in 0..8 {
+        let vsize = leaf + 16 + element * 16 + 12;
+        bytes[vsize..vsize + 4].copy_from_slice(&1_000u32.to_le_bytes());
+    }
+    let case = Case::of_bytes(bytes).with(|o| o.skip_hash_check = true);
+    let error = case.failed();
+    assert!(error.to_string().contains("overlap"), "{error}");
+}
+
 #[test]
 fn an_interrupt_leaves_everything_as_it_was() {
     let case = Case::of_keys(&["/registry/a"]);

@@ -50,6 +50,7 @@ pub struct ChangePrefixArgs {
     db: PathBuf,
 
     /// The prefix to replace; empty or / puts the destination before every key
+    /// that begins with a slash
     #[arg(long, value_name = "PREFIX", default_value = "/registry")]
     src_prefix: String,
 

@@ -32,7 +32,7 @@ pub fn summary(outcome: &Outcome) -> String {
 fn headline(outcome: &Outcome) -> String {
     let (src, dst) = (prefix(&outcome.src_prefix), prefix(&outcome.dest_prefix));
     let change = if outcome.src_prefix.is_empty() {
-        format!("{dst} put before every key")
+        format!("{dst} put before every key that begins with /")
     } else if outcome.dest_prefix.is_empty() {
         format!("{src} stripped")
     } else {

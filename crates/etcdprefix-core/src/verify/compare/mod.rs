@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::format::trailer::Trailer;
 use crate::options::Unmatched;
 use crate::outcome::Verification;
-use crate::progress::{Progress, step};
+use crate::progress::{Interrupt, Progress, step};
 use crate::read::Snapshot;
 use crate::rewrite::rule::PrefixRule;
 use crate::verify::structure::{Expect, check_structure};
@@ -92,7 +92,7 @@ impl<'a> Prover<'a> {
 
     fn content(&self, threads: usize) -> Result<Proof> {
         self.metas()?;
-        let report = check_structure(self.output, Expect::Compact, &Quiet(self.progress))?;
+        let report = check_structure(self.output, Expect::Compact, &Interrupt(self.progress))?;
         if let Some(why) = report.findings.summary() {
             return Err(self.differs(format!("its structure is unsound: {why}")));
         }
@@ -158,14 +158,5 @@ impl Hashes {
         self.source.append(&other.source);
         self.output.append(&other.output);
         self.inverse.append(&other.inverse);
-    }
-}
-
-/// Passes on an interruption but no bytes: the SHA-256 pass alone reports them.
-struct Quiet<'a>(&'a dyn Progress);
-
-impl Progress for Quiet<'_> {
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
     }
 }

@@ -95,7 +95,7 @@ impl Prover<'_> {
                     return Err(self.source.damaged(at, out_of_order(&all.last, &unit.first)));
                 }
                 all.append(unit);
-                crate::progress::step(&super::Quiet(self.progress), 0)
+                crate::progress::step(&crate::progress::Interrupt(self.progress), 0)
             },
         )?;
         self.revision_mark(output, &mut all)?;
