@@ -10,7 +10,7 @@ pub struct KeyValue {
     pub numbers: [u64; 4],
     /// Field 5.
     pub value: Vec<u8>,
-    /// `XXX_unrecognized`: all other fields, in order.
+    /// All other fields, in order.
     pub unknown: Vec<u8>,
 }
 
