@@ -12,9 +12,9 @@ const WINDOW_MAX: u64 = 24;
 /// Runs `work` on the items of `items` on `threads` threads and gives the results to `consume` on
 /// the calling thread, in the order of the items.
 ///
-/// At most `2 x threads + 2` items, and never more than 24, are between `items` and the end of `consume`, whatever their
-/// number, so memory is bounded by the size of that many. The first error in item order, whether
-/// of `items`, `work` or `consume`, ends everything and is returned.
+/// At most `2 x threads + 2` items, and never more than 24, are between `items` and the end of
+/// `consume`, whatever their number, so memory is bounded by the size of that many. The first error
+/// in item order, whether of `items`, `work` or `consume`, ends everything and is returned.
 pub(crate) fn ordered<I, R>(
     threads: usize,
     items: impl FnMut() -> Result<Option<I>> + Send,

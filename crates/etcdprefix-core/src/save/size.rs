@@ -41,9 +41,9 @@ pub struct UnitSizes {
     pub elements: Vec<Sized>,
     /// The keys of those that are not dropped, one after the other.
     pub keys: Vec<u8>,
-    /// The unit's first and last key, for the order between units.
+    /// The unit's first key, which has to come after the last one of the unit before.
     pub first_key: Vec<u8>,
-    /// See `first_key`.
+    /// The unit's last key.
     pub last_key: Vec<u8>,
     /// The sub-buckets among them.
     pub buckets: Vec<Bucket>,

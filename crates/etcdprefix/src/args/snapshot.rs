@@ -20,6 +20,9 @@ pub enum Like {
     /// Counts all records, history included; no version; ASCII table.
     #[value(name = "3.5")]
     V3_5,
+    /// As 3.5; table of box-drawing characters, as late patch releases draw it.
+    #[value(name = "3.5.30")]
+    V3_5_30,
     /// Counts live keys; version; ASCII table.
     #[default]
     #[value(name = "3.6")]

@@ -70,7 +70,7 @@ fn hex(digest: &[u8]) -> String {
 /// not decode.
 fn like(status: Status, like: Like) -> Result<Printed, Corruption> {
     let (keys, version) = match like {
-        Like::V3_5 => (status.total_pairs, None),
+        Like::V3_5 | Like::V3_5_30 => (status.total_pairs, None),
         Like::V3_6 | Like::V3_7 => {
             let newer = status.newer?;
             (newer.live_keys, Some(newer.version))

@@ -11,8 +11,12 @@ use serde_json::Value;
 use crate::support::{FORMATS, fixture, fixtures, same_status, stdout};
 
 /// The version that we imitate, and whose recorded output proves it.
-const LIKE: [(&str, &str); 3] =
-    [("3.5", "etcdutl-3.5.1"), ("3.6", "etcdutl-3.6.14"), ("3.7", "etcdutl-3.7.1")];
+const LIKE: [(&str, &str); 4] = [
+    ("3.5", "etcdutl-3.5.1"),
+    ("3.5.30", "etcdutl-3.5.30"),
+    ("3.6", "etcdutl-3.6.14"),
+    ("3.7", "etcdutl-3.7.1"),
+];
 
 /// What every version printed for every snapshot: snapshot, program, format, `{stdout, rc}`.
 pub fn recorded() -> Result<Value> {
