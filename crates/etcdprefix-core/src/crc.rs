@@ -1,5 +1,10 @@
 //! CRC-32C (Castagnoli) that can be computed in pieces: the hash of `snapshot status`.
 
+use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
+
+/// "ISCSI" is its name where it was first used.
+const CASTAGNOLI: CrcAlgorithm = CrcAlgorithm::Crc32Iscsi;
+
 /// The CRC-32C of some bytes, with their number, so that sums of successive pieces can be joined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Crc {
@@ -8,30 +13,24 @@ pub struct Crc {
 }
 
 impl Crc {
-    /// Adds `bytes` at the end.
+    /// Adds `bytes` at the end. A call costs about 15 ns besides the bytes, so neighbours are best
+    /// given together.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.value = crc32c::crc32c_append(self.value, bytes);
+        if bytes.is_empty() {
+            return;
+        }
+        // The algorithm's state is the complement of its result.
+        let mut digest = Digest::new_with_init_state(CASTAGNOLI, u64::from(!self.value));
+        digest.update(bytes);
+        self.value = digest.finalize() as u32;
         self.len += bytes.len() as u64;
     }
 
-    /// Adds the bytes that `other` was computed over at the end, without having them. It costs
-    /// about as much as 10 KB of bytes: for whole chunks, not for records.
+    /// Adds the bytes that `other` was computed over at the end, without having them. It costs as
+    /// much as some 100 KB of bytes: for whole chunks, not for records.
     pub fn append(&mut self, other: &Self) {
-        let Ok(len) = usize::try_from(other.len) else {
-            // Only where a usize is smaller than a file; joined in two steps it is the same.
-            return self.append_halves(other);
-        };
-        self.value = crc32c::crc32c_combine(self.value, other.value, len);
-        self.len += other.len;
-    }
-
-    fn append_halves(&mut self, other: &Self) {
-        let zeros = |len| Self { value: 0, len };
-        let mut shifted = *self;
-        let half = other.len / 2;
-        shifted.append(&zeros(half));
-        shifted.append(&zeros(other.len - half));
-        self.value = shifted.value ^ other.value;
+        let (first, second) = (u64::from(self.value), u64::from(other.value));
+        self.value = checksum_combine(CASTAGNOLI, first, second, other.len) as u32;
         self.len += other.len;
     }
 
@@ -78,11 +77,16 @@ mod tests {
     }
 
     #[test]
-    fn joining_in_halves_is_the_same() {
-        let (first, second) = (of(b"first"), of(b"the second part"));
-        let (mut whole, mut halves) = (first, first);
-        whole.append(&second);
-        halves.append_halves(&second);
-        assert_eq!(whole, halves);
+    fn any_length_goes_on_from_any_other() {
+        let bytes: Vec<u8> = (0..70_000_u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+        let whole = of(&bytes);
+        for cut in [0, 1, 17, 255, 4_096, 65_537, bytes.len()] {
+            let mut continued = of(&bytes[..cut]);
+            continued.update(&bytes[cut..]);
+            assert_eq!(continued, whole, "{cut}");
+        }
+        // From another implementation of the same polynomial.
+        assert_eq!(of(&[0; 32]).value(), 0x8A91_36AA);
+        assert_eq!(of(&[0xFF; 32]).value(), 0x62A8_AB43);
     }
 }
