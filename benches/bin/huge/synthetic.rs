@@ -1,7 +1,6 @@
 //! A file by formula: meta pages, the root bucket's leaf, the leaves of bucket `key` one after
 //! the other, then its branch pages level by level. Every page follows from its id.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use anyhow::{Result, ensure};
@@ -9,7 +8,7 @@ use etcdprefix_core::format::bucket::BucketHeader;
 use etcdprefix_core::format::meta::{Meta, NO_FREELIST};
 use etcdprefix_core::format::page::{BRANCH, HEADER_BYTES, LEAF, PageHeader};
 use etcdprefix_core::format::{branch, leaf};
-use etcdprefix_core::read::Storage;
+use etcdprefix_core::read::{Bytes, Storage};
 use etcdprefix_core::rewrite::schema::RecordKey;
 use etcdprefix_core::units::{PageSize, Pgid, Txid};
 
@@ -189,12 +188,12 @@ impl Storage for Synthetic {
         self.0.file_bytes()
     }
 
-    fn read(&self, offset: u64, len: usize) -> io::Result<Cow<'_, [u8]>> {
+    fn read(&self, offset: u64, len: usize) -> io::Result<Bytes<'_>> {
         let end = offset.checked_add(len as u64).filter(|&end| end <= self.len());
         let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
         let first = offset / PAGE_BYTES as u64;
         if len == PAGE_BYTES && offset.is_multiple_of(PAGE_BYTES as u64) {
-            return Ok(Cow::Owned(self.0.page(first)));
+            return Ok(self.0.page(first).into());
         }
         let mut bytes = Vec::with_capacity(len.next_multiple_of(PAGE_BYTES));
         for id in first..end.div_ceil(PAGE_BYTES as u64) {
@@ -203,6 +202,6 @@ impl Storage for Synthetic {
         let skip = (offset - first * PAGE_BYTES as u64) as usize;
         bytes.drain(..skip);
         bytes.truncate(len);
-        Ok(Cow::Owned(bytes))
+        Ok(bytes.into())
     }
 }

@@ -22,6 +22,7 @@
 //! # Ok::<(), etcdprefix_core::Error>(())
 //! ```
 
+mod aligned;
 pub mod crc;
 pub mod error;
 pub mod format;

@@ -1,5 +1,7 @@
 //! How a long operation tells what it is doing, and is told to stop.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde::Serialize;
 
 /// A part of the work that is timed and shown apart.
@@ -8,11 +10,11 @@ use serde::Serialize;
 pub enum Phase {
     /// Reading every record to size the output and find what speaks against it.
     Plan,
-    /// Writing and hashing the output while the input's trailer is verified.
+    /// Writing and hashing the output while it is read back and the input's trailer is verified.
     Write,
     /// Bringing the output to the disk.
     Sync,
-    /// Reading the output back and comparing it with the source.
+    /// What is left of reading the output back and comparing it with the source.
     Verify,
     /// Putting the output in its place.
     Publish,
@@ -55,12 +57,60 @@ pub struct Silent;
 
 impl Progress for Silent {}
 
-/// Passes on an interruption but no bytes, for work that runs beside what is shown.
-pub(crate) struct Interrupt<'a>(pub &'a dyn Progress);
+/// For work side by side: interrupts all of it once one part has failed or ended. What runs beside
+/// the work that is shown passes on no bytes.
+pub(crate) struct Until<'a> {
+    progress: &'a dyn Progress,
+    shown: bool,
+    ended: AtomicBool,
+}
 
-impl Progress for Interrupt<'_> {
+impl<'a> Until<'a> {
+    pub(crate) fn new(progress: &'a dyn Progress) -> Self {
+        Self { progress, shown: false, ended: AtomicBool::new(false) }
+    }
+
+    /// The same for work that is shown.
+    pub(crate) fn shown(progress: &'a dyn Progress) -> Self {
+        Self { shown: true, ..Self::new(progress) }
+    }
+
+    /// Interrupts from now on.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Interrupts from now on if `result` is an error.
+    pub(crate) fn fails<T>(&self, result: crate::Result<T>) -> crate::Result<T> {
+        if result.is_err() {
+            self.end();
+        }
+        result
+    }
+}
+
+impl Progress for Until<'_> {
+    fn advance(&self, bytes: u64) {
+        if self.shown {
+            self.progress.advance(bytes);
+        }
+    }
+
     fn interrupted(&self) -> bool {
-        self.0.interrupted()
+        self.ended.load(Ordering::Relaxed) || self.progress.interrupted()
+    }
+}
+
+/// What failed first in the order of the arguments; those that were only told to stop come last.
+pub(crate) fn first_fault<A, B>(
+    first: crate::Result<A>,
+    second: crate::Result<B>,
+) -> crate::Result<(A, B)> {
+    match (first, second) {
+        (Err(crate::Error::Interrupted), Err(error)) | (Err(error), _) | (Ok(_), Err(error)) => {
+            Err(error)
+        }
+        (Ok(first), Ok(second)) => Ok((first, second)),
     }
 }
 

@@ -1,24 +1,26 @@
 //! The whole flow.
 
 use std::fs::Metadata;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::format::trailer::{Sha256Digest, TRAILER_BYTES, Trailer};
 use crate::options::{ChangePrefix, Target};
 use crate::outcome::{InputTrailer, Outcome, PhaseTime, Verification};
-use crate::progress::{Interrupt, Phase, Progress, step};
-use crate::read::Snapshot;
+use crate::progress::{Phase, Progress, Until, step};
+use crate::read::{Snapshot, Windows};
 use crate::refuse;
 use crate::rewrite::PrefixRule;
 use crate::rewrite::rule::{is_reshaped, normalise};
+use crate::save::direct::DirectFile;
 use crate::save::emit::{Emitted, emit};
 use crate::save::plan::{Plan, plan};
 use crate::save::publish::Staged;
 use crate::save::render::Source;
-use crate::verify;
+use crate::verify::{self, Proof};
 
 /// Changes the key prefix of every record of a snapshot and publishes the result.
 ///
@@ -62,17 +64,34 @@ impl<'a> Run<'a> {
         if matches!(options.target, Target::File(_)) && target.symlink_metadata().is_ok() {
             return Err(Error::OutputExists { path: target });
         }
-        if snapshot.trailer() == Trailer::Missing && !options.skip_hash_check {
+        if snapshot.trailer()? == Trailer::Missing && !options.skip_hash_check {
             return Err(Error::TrailerMissing { path: options.db.clone() });
         }
         Ok(Self { options, rule, progress, snapshot, metadata, target })
     }
 
+    /// The source's trailer is verified from the first moment to the last, beside everything else:
+    /// that pass is sequential and as long as all other work of a core.
     fn go(&self) -> Result<Outcome> {
+        let until = Until::new(self.progress);
+        std::thread::scope(|scope| {
+            let input = scope.spawn(|| self.input(&until));
+            let input = move || input.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let outcome = self.go_beside(input);
+            until.end();
+            outcome
+        })
+    }
+
+    fn go_beside(&self, input: impl FnOnce() -> Result<InputTrailer>) -> Result<Outcome> {
         let mut clock = Clock::default();
         let plan = clock.time(Phase::Plan, || self.plan())?;
         refuse::check(&self.snapshot, &plan, self.rule, self.options)?;
-        if self.options.dry_run { self.report(plan, clock) } else { self.write(plan, clock) }
+        if self.options.dry_run {
+            self.report(plan, clock, input)
+        } else {
+            self.write(plan, clock, input)
+        }
     }
 
     /// Damage and differences in a file that somebody is writing to are no damage.
@@ -93,30 +112,35 @@ impl<'a> Run<'a> {
     }
 
     /// Ends a dry run.
-    fn report(&self, plan: Plan, mut clock: Clock) -> Result<Outcome> {
+    fn report(
+        &self,
+        plan: Plan,
+        mut clock: Clock,
+        input: impl FnOnce() -> Result<InputTrailer>,
+    ) -> Result<Outcome> {
         self.progress.begin(Phase::Read, self.snapshot.pages_bytes());
-        let input_trailer = clock.time(Phase::Read, || {
-            let digest = self.snapshot.sha256(|bytes| step(self.progress, bytes))?;
-            self.judge_trailer(digest)
+        let (before, input_trailer) = clock.time(Phase::Read, || {
+            let before = verify::status_hash(&self.snapshot, self.options.threads, self.progress)?;
+            Ok((before, input()?))
         })?;
-        let quiet = Interrupt(self.progress);
-        let before = verify::status_hash(&self.snapshot, self.options.threads, &quiet)?;
         self.snapshot.unchanged()?;
         let emitted = Ended { before, after: None, sha256: None };
         Ok(self.outcome(plan, clock, input_trailer, Verification::Skipped, emitted))
     }
 
-    fn write(&self, plan: Plan, mut clock: Clock) -> Result<Outcome> {
+    fn write(
+        &self,
+        plan: Plan,
+        mut clock: Clock,
+        input: impl FnOnce() -> Result<InputTrailer>,
+    ) -> Result<Outcome> {
         let bytes_out = output_bytes(&self.snapshot, &plan);
         let replace = !matches!(self.options.target, Target::File(_));
         let staged = Staged::create(&self.target, bytes_out, replace)?;
-        self.progress.begin(Phase::Write, bytes_out);
-        let (emitted, input_trailer) = clock.time(Phase::Write, || self.emit(&plan, &staged))?;
-        let verification = if self.options.verify {
-            clock.time(Phase::Verify, || self.verify(&staged, &emitted))?
-        } else {
-            Verification::Skipped
-        };
+        let file = DirectFile::new(staged.file(), bytes_out);
+        let file = Arc::new(file.map_err(Error::io("write", &self.target))?);
+        let (emitted, verification) = self.emit_and_prove(&plan, &file, &mut clock)?;
+        let input_trailer = clock.time(Phase::Write, input)?;
         if self.options.sync {
             self.progress.begin(Phase::Sync, 0);
             clock.time(Phase::Sync, || staged.sync())?;
@@ -137,31 +161,63 @@ impl<'a> Run<'a> {
         Ok(outcome)
     }
 
-    /// Writes the output while the input's trailer is computed on a thread of its own.
-    fn emit(&self, plan: &Plan, staged: &Staged) -> Result<(Emitted, InputTrailer)> {
-        let source = Source { snapshot: &self.snapshot, rule: self.rule };
-        let progress = self.progress;
-        let failed = AtomicBool::new(false);
+    /// Writes the output; it is read back and proved while it is being written.
+    fn emit_and_prove(
+        &self,
+        plan: &Plan,
+        file: &Arc<DirectFile>,
+        clock: &mut Clock,
+    ) -> Result<(Emitted, Verification)> {
+        let until = Until::new(self.progress);
         std::thread::scope(|scope| {
-            let digest = scope.spawn(|| {
-                self.snapshot.sha256(|_| {
-                    let stop = progress.interrupted() || failed.load(Ordering::Relaxed);
-                    if stop { Err(Error::Interrupted) } else { Ok(()) }
-                })
-            });
-            let emitted = emit(source, plan, self.options, staged.file(), &self.target, progress);
-            failed.store(emitted.is_err(), Ordering::Relaxed);
-            let digest = digest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok((emitted?, self.judge_trailer(digest?)?))
+            let proof = self.options.verify.then(|| scope.spawn(|| self.prove(file, &until)));
+            self.progress.begin(Phase::Write, file.len());
+            let emitted = clock.time(Phase::Write, || self.emit(plan, file));
+            let emitted = until.fails(emitted)?;
+            let Some(proof) = proof else {
+                return Ok((emitted, Verification::Skipped));
+            };
+            self.progress.begin(Phase::Verify, 0);
+            let join = || proof.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let proof = clock.time(Phase::Verify, join)?;
+            let verification = self.same_hashes(&proof, &emitted)?;
+            Ok((emitted, verification))
         })
     }
 
-    /// What the trailer of the source is, given the digest of its pages. Without a good one only
-    /// the structure can speak for the file, so it must be sound.
-    fn judge_trailer(&self, digest: Sha256Digest) -> Result<InputTrailer> {
-        let judged = match self.snapshot.trailer() {
-            Trailer::Present(found) if found == digest => return Ok(InputTrailer::Verified),
+    fn emit(&self, plan: &Plan, file: &DirectFile) -> Result<Emitted> {
+        // However it ends, nobody waits for more.
+        let _abandons = Abandons(file);
+        let source = Source { snapshot: &self.snapshot, rule: self.rule };
+        emit(source, plan, self.options, file, &self.target, self.progress)
+    }
+
+    fn prove(&self, file: &Arc<DirectFile>, until: &Until<'_>) -> Result<Proof> {
+        let (len, file) = (file.len(), file.clone());
+        let windows = Windows::new(Box::new(move |buffer, at| file.read_at(buffer, at)), len);
+        let output = Snapshot::from_storage(Box::new(windows), &self.target)?;
+        verify::prove(&self.snapshot, &output, self.rule, self.options.threads, until)
+    }
+
+    fn same_hashes(&self, proof: &Proof, emitted: &Emitted) -> Result<Verification> {
+        let proved = (proof.status_hash_source, proof.status_hash_output);
+        if proved == (emitted.status_hash_before, emitted.status_hash_after) {
+            return Ok(proof.verification);
+        }
+        let why = "its status hash is not the one that was written".into();
+        Err(Error::Unproven { path: self.target.clone(), why })
+    }
+
+    /// Proves the source by its trailer. Without a good one only the structure can speak for the
+    /// file, so it must be sound.
+    fn input(&self, until: &Until<'_>) -> Result<InputTrailer> {
+        let judged = match self.snapshot.trailer()? {
+            Trailer::Missing => InputTrailer::Missing,
             Trailer::Present(found) => {
+                let digest = self.snapshot.sha256(|bytes| step(until, bytes))?;
+                if found == digest {
+                    return Ok(InputTrailer::Verified);
+                }
                 if !(self.options.skip_hash_check && self.options.accept_corrupt_trailer) {
                     let (found, computed) = (hex(&found), hex(&digest));
                     let path = self.options.db.clone();
@@ -169,24 +225,9 @@ impl<'a> Run<'a> {
                 }
                 InputTrailer::Mismatch
             }
-            Trailer::Missing => InputTrailer::Missing,
         };
-        verify::check_sound(&self.snapshot, self.progress)?;
+        verify::check_sound(&self.snapshot, until)?;
         Ok(judged)
-    }
-
-    fn verify(&self, staged: &Staged, emitted: &Emitted) -> Result<Verification> {
-        let file = staged.file().try_clone().map_err(Error::io("read back", &self.target))?;
-        let output = Snapshot::from_open_file(file, &self.target, self.options.read_mode)?;
-        self.progress.begin(Phase::Verify, output.pages_bytes());
-        let (snapshot, threads) = (&self.snapshot, self.options.threads);
-        let proof = verify::prove(snapshot, &output, self.rule, threads, self.progress)?;
-        let hashes = (proof.status_hash_source, proof.status_hash_output);
-        if hashes != (emitted.status_hash_before, emitted.status_hash_after) {
-            let why = "its status hash is not the one that was written".into();
-            return Err(Error::Unproven { path: self.target.clone(), why });
-        }
-        Ok(proof.verification)
     }
 
     fn outcome(
@@ -243,6 +284,15 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Abandons a file that is not written any further.
+struct Abandons<'f>(&'f DirectFile);
+
+impl Drop for Abandons<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 /// What is known at the end of a run.
 struct Ended {
     before: u32,
@@ -250,7 +300,7 @@ struct Ended {
     sha256: Option<Sha256Digest>,
 }
 
-/// Takes the time of each phase.
+/// Takes the time of each phase, of all its parts together.
 #[derive(Default)]
 struct Clock {
     phases: Vec<PhaseTime>,
@@ -261,7 +311,10 @@ impl Clock {
         let started = Instant::now();
         let result = work();
         let seconds = started.elapsed().as_secs_f64();
-        self.phases.push(PhaseTime { phase, seconds });
+        match self.phases.iter_mut().find(|time| time.phase == phase) {
+            Some(time) => time.seconds += seconds,
+            None => self.phases.push(PhaseTime { phase, seconds }),
+        }
         result
     }
 }

@@ -1,7 +1,5 @@
 //! The leaves of a bucket's tree, in key order.
 
-use std::borrow::Cow;
-
 use crate::error::{Corruption, Location, Result};
 use crate::format::leaf::{ELEMENT_BYTES, ElementSpan, LeafElement, LeafView};
 use crate::format::page::{self, PageHeader};
@@ -154,7 +152,7 @@ impl<'s> Leaves<'s> {
 
     fn inline_leaf(&self, bytes: &[u8]) -> Result<Leaf<'s>> {
         let header = PageHeader::parse(bytes).map_err(|d| self.damaged_at(None, d))?;
-        let run = PageRun { pgid: Pgid(0), header, bytes: Cow::Owned(bytes.to_vec()) };
+        let run = PageRun { pgid: Pgid(0), header, bytes: bytes.to_vec().into() };
         match header.flags {
             page::LEAF => Ok(self.leaf(run)),
             flags => Err(self.wrong_kind(&run, flags)),

@@ -10,10 +10,12 @@ mod pages;
 mod snapshot;
 mod storage;
 mod units;
+mod windows;
 
 pub use bucket::{Bucket, Root};
 pub use leaves::{Leaf, Leaves, Position};
 pub use pages::{PageRun, PageSet};
 pub use snapshot::{ReadMode, Snapshot};
-pub use storage::Storage;
+pub use storage::{Bytes, Storage};
 pub use units::{UNIT_BYTES, Unit, Units};
+pub use windows::{ReadAt, Windows};

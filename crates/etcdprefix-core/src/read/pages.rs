@@ -1,12 +1,11 @@
 //! Runs of pages, checked where they are read.
 
-use std::borrow::Cow;
-
 use crate::error::{Corruption, Location, Result};
 use crate::format::branch::BranchView;
 use crate::format::leaf::LeafView;
 use crate::format::page::{self, PageHeader};
 use crate::read::snapshot::Snapshot;
+use crate::read::storage::Bytes;
 use crate::units::Pgid;
 
 /// A page with its overflow pages.
@@ -17,7 +16,7 @@ pub struct PageRun<'s> {
     /// The first page's header.
     pub header: PageHeader,
     /// The bytes of all its pages.
-    pub bytes: Cow<'s, [u8]>,
+    pub bytes: Bytes<'s>,
 }
 
 impl PageRun<'_> {
@@ -59,7 +58,7 @@ impl Snapshot {
     }
 
     /// The bytes of `pages` pages from `pgid`.
-    fn run(&self, pgid: Pgid, pages: u64, overflow: u32) -> Result<Cow<'_, [u8]>> {
+    fn run(&self, pgid: Pgid, pages: u64, overflow: u32) -> Result<Bytes<'_>> {
         let high_water_mark = self.meta().high_water_mark;
         let end = pgid.0.checked_add(pages);
         if pgid.0 < 2 || end.is_none_or(|end| end > high_water_mark.0) {

@@ -1,6 +1,5 @@
 //! A snapshot file: its lock, its meta pages, its trailer.
 
-use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +12,7 @@ use crate::error::{BusyReason, Corruption, Error, Location, Result};
 use crate::format::meta::{META_BYTES, Meta};
 use crate::format::trailer::{Sha256Digest, TRAILER_BYTES, Trailer};
 use crate::read::map::map;
-use crate::read::storage::{Positioned, Storage};
+use crate::read::storage::{Bytes, Positioned, Storage};
 use crate::units::PageSize;
 
 /// How a file's bytes are reached.
@@ -37,11 +36,10 @@ pub struct Snapshot {
     /// The opened file and what it looked like; none for bytes in memory.
     file: Option<(File, Fingerprint)>,
     meta: Meta,
-    trailer: Trailer,
 }
 
 impl Snapshot {
-    /// Opens the file at `path`, reading its meta pages and its last 32 bytes.
+    /// Opens the file at `path`, reading its meta pages.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Busy`] if another process holds it exclusively, as a running etcd
@@ -54,12 +52,6 @@ impl Snapshot {
         }
         let file = File::open(path).map_err(Error::io("open", path))?;
         lock_shared(&file, path)?;
-        let metadata = file.metadata().map_err(Error::io("inspect", path))?;
-        Self::from_file(file, &metadata, path, mode)
-    }
-
-    /// A snapshot from an open `file` that needs no lock, `path` being its name in messages.
-    pub(crate) fn from_open_file(file: File, path: &Path, mode: ReadMode) -> Result<Self> {
         let metadata = file.metadata().map_err(Error::io("inspect", path))?;
         Self::from_file(file, &metadata, path, mode)
     }
@@ -79,11 +71,11 @@ impl Snapshot {
         let meta = current_meta(storage.as_ref(), path)?.map_err(damaged)?;
         let bytes = storage.len();
         let needed = meta.page_size.offset_of(meta.high_water_mark);
-        let needed = needed.filter(|&needed| needed <= bytes).ok_or_else(|| {
-            damaged(Corruption::Truncated { needed: needed.unwrap_or(u64::MAX), bytes })
-        })?;
-        let trailer = read_trailer(storage.as_ref(), needed).map_err(Error::io("read", path))?;
-        Ok(Self { path: path.into(), storage, file: None, meta, trailer })
+        if needed.is_none_or(|needed| needed > bytes) {
+            let needed = needed.unwrap_or(u64::MAX);
+            return Err(damaged(Corruption::Truncated { needed, bytes }));
+        }
+        Ok(Self { path: path.into(), storage, file: None, meta })
     }
 
     /// The name used in messages.
@@ -112,8 +104,15 @@ impl Snapshot {
     }
 
     /// What follows the pages.
-    pub fn trailer(&self) -> Trailer {
-        self.trailer
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn trailer(&self) -> Result<Trailer> {
+        if self.file_bytes() - self.pages_bytes() != TRAILER_BYTES {
+            return Ok(Trailer::Missing);
+        }
+        let bytes = self.read(self.pages_bytes(), TRAILER_BYTES)?;
+        Ok((*bytes).try_into().map_or(Trailer::Missing, Trailer::Present))
     }
 
     /// The opened file; `None` for bytes in memory.
@@ -124,15 +123,15 @@ impl Snapshot {
     /// The SHA-256 of all pages in use, read in order; `advance` gets the bytes of each step and
     /// ends the pass with its error.
     pub fn sha256(&self, mut advance: impl FnMut(u64) -> Result<()>) -> Result<Sha256Digest> {
-        const STEP_BYTES: u64 = 1 << 20;
         let mut hasher = Sha256::new();
-        let mut offset = 0;
-        while offset < self.pages_bytes() {
-            let step = STEP_BYTES.min(self.pages_bytes() - offset);
-            hasher.update(&self.read(offset, step)?);
-            advance(step)?;
-            offset += step;
-        }
+        let mut advanced = Ok(());
+        let swept = self.storage.sweep(self.pages_bytes(), &mut |bytes| {
+            hasher.update(bytes);
+            advanced = advance(bytes.len() as u64);
+            advanced.is_ok()
+        });
+        swept.map_err(Error::io("read", &self.path))?;
+        advanced?;
         Ok(hasher.finalize().into())
     }
 
@@ -160,7 +159,7 @@ impl Snapshot {
         Error::Busy { path: self.path.clone(), why }
     }
 
-    pub(crate) fn read(&self, offset: u64, len: u64) -> Result<Cow<'_, [u8]>> {
+    pub(crate) fn read(&self, offset: u64, len: u64) -> Result<Bytes<'_>> {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory.into());
         len.and_then(|len| self.storage.read(offset, len)).map_err(Error::io("read", &self.path))
     }
@@ -257,14 +256,4 @@ fn choose_meta(
             Err(Corruption::NoValidMeta { first: first.to_string(), second: second.to_string() })
         }
     }
-}
-
-fn read_trailer(storage: &dyn Storage, pages_bytes: u64) -> io::Result<Trailer> {
-    if storage.len().checked_sub(pages_bytes) != Some(TRAILER_BYTES) {
-        return Ok(Trailer::Missing);
-    }
-    let bytes = storage.read(pages_bytes, TRAILER_BYTES as usize)?;
-    let digest =
-        bytes.as_ref().try_into().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-    Ok(Trailer::Present(digest))
 }

@@ -1,11 +1,47 @@
 //! Where a snapshot's bytes come from.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::ops::{Deref, Range};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use memmap2::Mmap;
+
+use crate::aligned::AlignedBytes;
+
+/// Bytes of a file, borrowed from a map or from memory that others may hold too.
+#[derive(Clone, Debug)]
+pub enum Bytes<'s> {
+    /// Mapped.
+    Borrowed(&'s [u8]),
+    /// A part of what was read.
+    Shared(Arc<AlignedBytes>, Range<usize>),
+}
+
+impl From<Vec<u8>> for Bytes<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        AlignedBytes::from(bytes).into()
+    }
+}
+
+impl From<AlignedBytes> for Bytes<'_> {
+    fn from(bytes: AlignedBytes) -> Self {
+        let all = 0..bytes.len();
+        Self::Shared(Arc::new(bytes), all)
+    }
+}
+
+impl Deref for Bytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes, range) => bytes.get(range.clone()).unwrap_or_default(),
+        }
+    }
+}
 
 /// Random access to a file of a fixed length.
 pub trait Storage: Send + Sync {
@@ -22,7 +58,24 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// `UnexpectedEof` if the range is not inside the file, `OutOfMemory` if there is no room for
     /// a copy; otherwise as the operating system says.
-    fn read(&self, offset: u64, len: usize) -> io::Result<Cow<'_, [u8]>>;
+    fn read(&self, offset: u64, len: usize) -> io::Result<Bytes<'_>>;
+
+    /// Gives the first `end` bytes to `each` in order, in pieces, until it says false.
+    ///
+    /// # Errors
+    /// As [`Storage::read`].
+    fn sweep(&self, end: u64, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        const PIECE_BYTES: u64 = 1 << 20;
+        let mut offset = 0;
+        while offset < end {
+            let piece = PIECE_BYTES.min(end - offset);
+            if !each(&self.read(offset, piece as usize)?) {
+                break;
+            }
+            offset += piece;
+        }
+        Ok(())
+    }
 }
 
 /// Bytes in memory, for tests and fuzzing.
@@ -31,7 +84,7 @@ impl Storage for Vec<u8> {
         self.as_slice().len() as u64
     }
 
-    fn read(&self, offset: u64, len: usize) -> io::Result<Cow<'_, [u8]>> {
+    fn read(&self, offset: u64, len: usize) -> io::Result<Bytes<'_>> {
         slice(self, offset, len)
     }
 }
@@ -41,7 +94,7 @@ impl Storage for Mmap {
         self.as_ref().len() as u64
     }
 
-    fn read(&self, offset: u64, len: usize) -> io::Result<Cow<'_, [u8]>> {
+    fn read(&self, offset: u64, len: usize) -> io::Result<Bytes<'_>> {
         slice(self, offset, len)
     }
 }
@@ -57,23 +110,32 @@ impl Storage for Positioned {
         self.len
     }
 
-    fn read(&self, offset: u64, len: usize) -> io::Result<Cow<'_, [u8]>> {
-        let end = offset.checked_add(len as u64);
-        if end.is_none_or(|end| end > self.len) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut buffer = Vec::new();
-        buffer.try_reserve_exact(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        buffer.resize(len, 0);
+    fn read(&self, offset: u64, len: usize) -> io::Result<Bytes<'_>> {
+        check_inside(offset, len, self.len)?;
+        let mut buffer = room_for(len)?;
         self.file.read_exact_at(&mut buffer, offset)?;
-        Ok(Cow::Owned(buffer))
+        Ok(buffer.into())
     }
 }
 
-fn slice(bytes: &[u8], offset: u64, len: usize) -> io::Result<Cow<'_, [u8]>> {
+/// That `len` bytes from `offset` are inside a file of `end` bytes.
+pub fn check_inside(offset: u64, len: usize, end: u64) -> io::Result<()> {
+    let inside = offset.checked_add(len as u64).is_some_and(|needed| needed <= end);
+    if inside { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// `len` zeros, to read into.
+pub fn room_for(len: usize) -> io::Result<AlignedBytes> {
+    let mut buffer = AlignedBytes::default();
+    buffer.try_reset(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    buffer.resize(len);
+    Ok(buffer)
+}
+
+fn slice(bytes: &[u8], offset: u64, len: usize) -> io::Result<Bytes<'_>> {
     let inside = || {
         let start = usize::try_from(offset).ok()?;
         bytes.get(start..start.checked_add(len)?)
     };
-    inside().map(Cow::Borrowed).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    inside().map(Bytes::Borrowed).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }

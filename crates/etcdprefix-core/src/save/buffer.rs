@@ -1,5 +1,6 @@
 //! Where rendered bytes go: a buffer, or for huge records straight to the file.
 
+use crate::aligned::AlignedBytes;
 use crate::crc::Crc;
 use crate::error::Result;
 
@@ -18,7 +19,7 @@ pub trait PageOut {
 /// Pages in memory, with the status hash of what was put as hashed.
 #[derive(Debug, Default)]
 pub struct PageBuffer {
-    bytes: Vec<u8>,
+    bytes: AlignedBytes,
     /// Where the bytes begin that `crc` does not cover yet: neighbours are hashed in one go.
     hashed_from: usize,
     hashed_to: usize,
@@ -26,14 +27,14 @@ pub struct PageBuffer {
 }
 
 impl PageBuffer {
-    /// An empty buffer on the allocation of `bytes`.
-    pub fn reusing(mut bytes: Vec<u8>) -> Self {
-        bytes.clear();
+    /// An empty buffer for `room_bytes` bytes on the allocation of `bytes`.
+    pub fn reusing(mut bytes: AlignedBytes, room_bytes: usize) -> Self {
+        bytes.reset(room_bytes);
         Self { bytes, ..Self::default() }
     }
 
     /// The bytes and the hash of the hashed ones.
-    pub fn finish(mut self) -> (Vec<u8>, Crc) {
+    pub fn finish(mut self) -> (AlignedBytes, Crc) {
         self.hash_pending();
         (self.bytes, self.crc)
     }
@@ -61,7 +62,7 @@ impl PageOut for PageBuffer {
     }
 
     fn put_zeros(&mut self, count: u64) -> Result<()> {
-        self.bytes.resize(self.bytes.len() + count as usize, 0);
+        self.bytes.resize(self.bytes.len() + count as usize);
         Ok(())
     }
 }
@@ -79,7 +80,7 @@ mod tests {
         buffer.put_zeros(3).unwrap();
         buffer.put_hashed(b"6789").unwrap();
         let (bytes, crc) = buffer.finish();
-        assert_eq!(bytes, b"head12345\0\0\x006789");
+        assert_eq!(*bytes, *b"head12345\0\0\x006789");
         assert_eq!(crc.value(), 0xE306_9283);
     }
 }

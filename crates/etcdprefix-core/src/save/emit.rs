@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
+use crate::aligned::AlignedBytes;
 use crate::crc::Crc;
 use crate::error::{Error, Result};
 use crate::format::freelist;
 use crate::format::meta::Meta;
-use crate::format::trailer::Sha256Digest;
+use crate::format::trailer::{Sha256Digest, TRAILER_BYTES};
 use crate::options::ChangePrefix;
 use crate::progress::{Progress, step};
 use crate::save::branch_pages::render_branch;
@@ -99,21 +100,30 @@ enum Job<'p> {
     Level(&'p Level),
 }
 
+impl Job<'_> {
+    fn pages(&self) -> u64 {
+        match self {
+            Self::Chunk { chunk, .. } => chunk.pages(),
+            Self::Level(level) => level.groups.iter().map(|group| group.pages).sum(),
+        }
+    }
+}
+
 /// The jobs of `tree` in file order; `bucket` is its number among the top-level buckets.
 fn collect_jobs<'p>(tree: &'p TreePlan, bucket: Option<usize>, jobs: &mut VecDeque<Job<'p>>) {
     let is_root = tree.bucket.name.is_empty();
+    if tree.inline_bytes.is_none() {
+        jobs.extend(tree.levels.iter().map(Job::Level));
+        jobs.extend(tree.chunks.iter().map(|chunk| Job::Chunk { tree, chunk, bucket }));
+    }
     for (number, child) in tree.children.iter().enumerate() {
         collect_jobs(child, is_root.then_some(number), jobs);
-    }
-    if tree.inline_bytes.is_none() {
-        jobs.extend(tree.chunks.iter().map(|chunk| Job::Chunk { tree, chunk, bucket }));
-        jobs.extend(tree.levels.iter().map(Job::Level));
     }
 }
 
 enum Rendered<'p> {
     Pages {
-        bytes: Vec<u8>,
+        bytes: AlignedBytes,
         hashes: Option<(usize, Hashes)>,
     },
     /// Too large for a buffer: rendered in its turn, in pieces.
@@ -142,14 +152,15 @@ fn render<'p>(
     source: Source<'_>,
     writer: Writer<'_>,
     job: Job<'p>,
-    buffer: Vec<u8>,
+    buffer: AlignedBytes,
 ) -> Result<Rendered<'p>> {
-    let mut out = PageBuffer::reusing(buffer);
+    let room_bytes = job.pages() * writer.page_size.bytes();
     match job {
         Job::Chunk { tree, chunk, bucket } => {
-            if chunk.pages() * writer.page_size.bytes() > writer.buffer_bytes {
+            if room_bytes > writer.buffer_bytes {
                 return Ok(Rendered::Huge { tree, chunk, bucket });
             }
+            let mut out = PageBuffer::reusing(buffer, room_bytes as usize);
             let before = source.render_chunk(tree, chunk, &mut out)?;
             let (bytes, after) = out.finish();
             writer.write_pages(chunk.first_pgid, &bytes)?;
@@ -157,6 +168,7 @@ fn render<'p>(
             Ok(Rendered::Pages { bytes, hashes })
         }
         Job::Level(level) => {
+            let mut out = PageBuffer::reusing(buffer, room_bytes as usize);
             render_level(&mut out, writer.page_size, level)?;
             let (bytes, _) = out.finish();
             writer.write_pages(level.first_pgid, &bytes)?;
@@ -209,6 +221,7 @@ impl Sealer<'_> {
     fn hash(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
         self.offset += bytes.len() as u64;
+        self.writer.sink.complete_up_to(self.offset);
         step(self.progress, bytes.len() as u64)
     }
 
@@ -244,6 +257,7 @@ impl Sealer<'_> {
     fn finish(self, plan: &Plan) -> Result<Emitted> {
         let sha256: Sha256Digest = self.hasher.finalize().into();
         self.writer.write(self.offset, &sha256)?;
+        self.writer.sink.complete_up_to(self.offset + TRAILER_BYTES);
         let mut all = Hashes::default();
         for (bucket, hashes) in plan.tree.children.iter().zip(&self.hashes) {
             all.before.update(&bucket.bucket.name);
@@ -317,15 +331,15 @@ impl Writer<'_> {
 
 /// Buffers that go round, so that pages are not faulted in anew for every chunk.
 #[derive(Default)]
-struct Buffers(Mutex<Vec<Vec<u8>>>);
+struct Buffers(Mutex<Vec<AlignedBytes>>);
 
 impl Buffers {
-    fn take(&self) -> Vec<u8> {
+    fn take(&self) -> AlignedBytes {
         let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         buffers.pop().unwrap_or_default()
     }
 
-    fn give_back(&self, buffer: Vec<u8>) {
+    fn give_back(&self, buffer: AlignedBytes) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }

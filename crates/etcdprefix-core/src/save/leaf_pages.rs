@@ -137,7 +137,7 @@ fn render_cell(
     runs: &[PageRun<'_>],
     rule: &PrefixRule,
 ) -> Result<()> {
-    let bytes = runs.get(cell.run).map(|run| run.bytes.as_ref()).unwrap_or_default();
+    let bytes = runs.get(cell.run).map(|run| &*run.bytes).unwrap_or_default();
     let slice = |range: Range<usize>| bytes.get(range).unwrap_or_default();
     out.put_hashed(slice(cell.key.clone()))?;
     match &cell.value {

@@ -1,9 +1,10 @@
 //! Gives every page of the plan its place.
 //!
-//! In file order: meta pages, an empty freelist page, then bucket after bucket, sub-buckets before
-//! the bucket they are in: chunks, then the branch pages above them, the root last. Everything that
+//! In file order: meta pages, an empty freelist page, then the root bucket and bucket after bucket,
+//! each before its sub-buckets: the branch pages above its chunks, then the chunks. Everything that
 //! stands in the first pages is known before the first byte is written, since the SHA-256 runs over
-//! the file from its beginning.
+//! the file from its beginning. Upper branch pages come first so that who walks a tree reads the
+//! file about in order, and can do so while it is being written.
 
 use crate::save::branch_pages::{Group, groups};
 use crate::save::plan::TreePlan;
@@ -33,21 +34,40 @@ impl TreePlan {
     }
 
     fn place_from(&mut self, page_size: PageSize, next: &mut u64) {
+        if self.inline_bytes.is_none() {
+            let mut level = *next;
+            *next += self.level_pages(page_size);
+            self.place_chunks(next);
+            self.root = self.chunks.first().map_or(Pgid(0), |chunk| chunk.first_pgid);
+            let mut children = self.take_branches();
+            while children.len() > 1 {
+                children = self.place_level(page_size, &mut level, children);
+            }
+            if let Some((_, root)) = children.first() {
+                self.root = *root;
+            }
+        }
         for child in &mut self.children {
             child.place_from(page_size, next);
         }
-        if self.inline_bytes.is_some() {
-            return;
+    }
+
+    /// Branch pages above the chunks, which their keys alone decide.
+    fn level_pages(&self, page_size: PageSize) -> u64 {
+        let branches = self.chunks.iter().flat_map(|chunk| &chunk.branches);
+        let mut key_bytes: Vec<u32> = branches.map(|(key, _)| key.len() as u32).collect();
+        let mut pages = 0;
+        while key_bytes.len() > 1 {
+            let mut first = 0;
+            let mut above = Vec::new();
+            for group in groups(page_size, &key_bytes) {
+                above.extend(key_bytes.get(first));
+                first += group.children;
+                pages += group.pages;
+            }
+            key_bytes = above;
         }
-        self.place_chunks(next);
-        self.root = self.chunks.first().map_or(Pgid(0), |chunk| chunk.first_pgid);
-        let mut children = self.take_branches();
-        while children.len() > 1 {
-            children = self.place_level(page_size, next, children);
-        }
-        if let Some((_, root)) = children.first() {
-            self.root = *root;
-        }
+        pages
     }
 
     fn place_chunks(&mut self, next: &mut u64) {

@@ -1,8 +1,8 @@
 //! Renders one chunk: source records in, leaf and branch pages out.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::aligned::AlignedBytes;
 use crate::crc::Crc;
 use crate::error::{BusyReason, Corruption, Result};
 use crate::format::bucket::BucketHeader;
@@ -48,7 +48,7 @@ impl<'s> Source<'s> {
 
     /// Renders the page of an inline bucket; returns it with the status hashes of its source
     /// elements and of its own.
-    pub fn render_inline(self, tree: &TreePlan) -> Result<(Vec<u8>, Crc, Crc)> {
+    pub fn render_inline(self, tree: &TreePlan) -> Result<(AlignedBytes, Crc, Crc)> {
         let mut out = PageBuffer::default();
         let mut before = Crc::default();
         for chunk in &tree.chunks {
@@ -64,7 +64,7 @@ impl<'s> Source<'s> {
         let header = BucketHeader { root: child.root, sequence: child.bucket.sequence };
         let mut value = header.encode().to_vec();
         if child.inline_bytes.is_some() {
-            value.extend(self.render_inline(child)?.0);
+            value.extend_from_slice(&self.render_inline(child)?.0);
         }
         Ok(value)
     }
@@ -198,7 +198,7 @@ impl<'s, 'p, O: PageOut> Renderer<'s, 'p, O> {
             return Err(self.source.changed());
         }
         if let Some(first) = self.cells.first() {
-            let run = self.runs.get(first.run).map(|run| run.bytes.as_ref()).unwrap_or_default();
+            let run = self.runs.get(first.run).map(|run| &*run.bytes).unwrap_or_default();
             self.leaf_keys.extend_from_slice(run.get(first.key.clone()).unwrap_or_default());
             self.leaves.push((first.key.len() as u32, pgid));
         }
@@ -229,7 +229,7 @@ impl<'s, 'p, O: PageOut> Renderer<'s, 'p, O> {
 
     fn push_bump(&mut self, key: [u8; 17]) -> Result<()> {
         let header = PageHeader { id: Pgid(0), flags: LEAF, count: 0, overflow: 0 };
-        self.runs.push(PageRun { pgid: Pgid(0), header, bytes: Cow::Owned(key.to_vec()) });
+        self.runs.push(PageRun { pgid: Pgid(0), header, bytes: key.to_vec().into() });
         let run = self.runs.len() - 1;
         let value = CellValue::Copy(key.len()..key.len());
         self.push(Cell { run, key: 0..key.len(), value, value_bytes: 0 })

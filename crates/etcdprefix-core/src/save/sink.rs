@@ -11,6 +11,9 @@ pub trait Sink: Sync {
     /// # Errors
     /// As the operating system says; some of the bytes may be written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Hears that everything before `offset` is written, in rising order.
+    fn complete_up_to(&self, _offset: u64) {}
 }
 
 impl Sink for File {

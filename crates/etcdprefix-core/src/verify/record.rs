@@ -10,6 +10,8 @@ pub struct Record<'v> {
     pub before: &'v [u8],
     /// The bytes after it.
     pub after: &'v [u8],
+    /// The key and the bytes after it.
+    pub from_key: &'v [u8],
     /// Whether the key's field is the only one, the first, and as short as can be.
     pub canonical: bool,
 }
@@ -33,7 +35,8 @@ impl<'v> Record<'v> {
     /// 3.4 to 3.6). Like it, this takes bytes for a length or tag that a shorter form could hold,
     /// ignores bits of a varint beyond 64, and does not look at the numbers of group ends.
     pub fn parse(value: &'v [u8]) -> Result<Self, &'static str> {
-        let mut record = Self { key: &[], before: value, after: &[], canonical: false };
+        let mut record =
+            Self { key: &[], before: value, after: &[], from_key: &[], canonical: false };
         let mut keys = 0;
         let mut rest = value;
         while !rest.is_empty() {
@@ -57,6 +60,7 @@ impl<'v> Record<'v> {
                 key,
                 before: value.get(..before_bytes).unwrap_or_default(),
                 after: rest,
+                from_key: value.get(value.len() - rest.len() - key.len()..).unwrap_or_default(),
                 canonical: keys == 1 && before_bytes == 0 && shortest,
             };
         }

@@ -1,12 +1,13 @@
 //! What `etcdutl snapshot status` says of a file.
 
 use std::cell::RefCell;
+use std::panic::resume_unwind;
 
 use crate::crc::Crc;
 use crate::error::{Corruption, Location, Result};
 use crate::key_table::{KeyFlags, KeyHash, KeyHasher, KeyTable, LIMIT_BYTES};
 use crate::parallel;
-use crate::progress::{Progress, step};
+use crate::progress::{Progress, Until, first_fault, step};
 use crate::read::{Bucket, PageSet, Snapshot, Unit, Units};
 use crate::rewrite::schema::{self, RecordKey};
 use crate::verify::pairs::Pairs;
@@ -47,10 +48,16 @@ pub struct Newer {
 /// Damaged if the structure is not sound, a record's key is no revision, or a plain pair stands
 /// among the buckets: etcdutl fails or panics there. I/O, interrupted.
 pub fn status(snapshot: &Snapshot, threads: usize, progress: &dyn Progress) -> Result<Status> {
-    check_sound(snapshot, progress)?;
     let mut tally = Tally::new();
     let hasher = Some(tally.keys.hasher());
-    let hash = read_all(snapshot, threads, hasher, progress, &mut |part| tally.add(part))?;
+    let until = Until::shown(progress);
+    let (sound, hash) = std::thread::scope(|scope| {
+        let sound = scope.spawn(|| until.fails(check_sound(snapshot, &until)));
+        // It does not stop the other: what the structure says comes first, whoever is faster.
+        let hash = read_all(snapshot, threads, hasher, &until, &mut |part| tally.add(part));
+        (sound.join().unwrap_or_else(|panic| resume_unwind(panic)), hash)
+    });
+    let ((), hash) = first_fault(sound, hash)?;
     let newer = match tally.fault {
         Some(fault) => Err(fault),
         None => {

@@ -44,7 +44,7 @@ fn examine(args: &StatusArgs, meter: &Meter) -> Result<Printed> {
 
 fn check_trailer(snapshot: &Snapshot, meter: &Meter) -> Result<()> {
     let path = snapshot.path().to_owned();
-    let Trailer::Present(found) = snapshot.trailer() else {
+    let Trailer::Present(found) = snapshot.trailer()? else {
         return Err(Error::TrailerMissing { path });
     };
     meter.begin(Phase::Read, snapshot.pages_bytes());

@@ -9,7 +9,6 @@ use crate::format::bucket::BucketHeader;
 use crate::read::{Bucket, PageSet};
 use crate::rewrite::schema;
 use crate::verify::pairs::{Pair, Pairs};
-use crate::verify::structure::StructureReport;
 
 /// Buckets in buckets, which etcd never makes; more is an attack.
 const MAX_LEVELS: usize = 64;
@@ -19,6 +18,8 @@ pub(super) struct Comparison {
     pub hashes: Hashes,
     /// Records of the source.
     pub records: u64,
+    /// Records that the output has to hold.
+    pub output: u64,
     /// Whether the inverse rule gives back the source.
     pub reversible: bool,
 }
@@ -37,9 +38,10 @@ enum Same {
 }
 
 impl Comparison {
-    pub fn run(prover: &Prover<'_>, threads: usize, report: &StructureReport) -> Result<Self> {
+    pub fn run(prover: &Prover<'_>, threads: usize) -> Result<Self> {
         let seen = RefCell::new(PageSet::for_pages_of(prover.source));
-        let mut comparison = Self { hashes: Hashes::default(), records: 0, reversible: true };
+        let mut comparison =
+            Self { hashes: Hashes::default(), records: 0, output: 0, reversible: true };
         let roots = (prover.source.root_bucket(), prover.output.root_bucket());
         let mut both = Both::open(prover, &roots.0, &roots.1, &seen);
         loop {
@@ -48,7 +50,7 @@ impl Comparison {
                 Same::Pair => return Err(both.source.damaged(Corruption::RecordAmongBuckets)),
                 Same::Bucket(source, output) => {
                     both.pass();
-                    comparison.bucket(prover, (&source, &output), threads, &seen, report)?;
+                    comparison.bucket(prover, (&source, &output), threads, &seen)?;
                 }
             }
         }
@@ -60,15 +62,15 @@ impl Comparison {
         (source, output): (&Bucket, &Bucket),
         threads: usize,
         seen: &RefCell<PageSet>,
-        report: &StructureReport,
     ) -> Result<()> {
         let mut name = Crc::default();
         name.update(&source.name);
         self.append_same(&name);
         if *source.name == *schema::KEY.as_bytes() {
-            let records = prover.key_bucket((source, output), threads, seen, report.records)?;
+            let records = prover.key_bucket((source, output), threads, seen)?;
             self.hashes.append(&records.hashes);
             self.records = records.source;
+            self.output = records.output;
             self.reversible = records.reversible;
         } else {
             let pairs = prover.plain_bucket((source, output), seen)?;

@@ -8,17 +8,18 @@
 mod buckets;
 mod records;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::resume_unwind;
+use std::thread::ScopedJoinHandle;
 
 use crate::crc::Crc;
 use crate::error::{Error, Result};
 use crate::format::trailer::Trailer;
 use crate::options::Unmatched;
 use crate::outcome::Verification;
-use crate::progress::{Interrupt, Progress, step};
+use crate::progress::{Progress, Until, first_fault, step};
 use crate::read::Snapshot;
 use crate::rewrite::rule::PrefixRule;
-use crate::verify::structure::{Expect, check_structure};
+use crate::verify::structure::{Expect, StructureReport, check_structure};
 
 use buckets::Comparison;
 
@@ -38,7 +39,8 @@ pub struct Proof {
 /// Proves that `output` is sound, laid out as this crate lays out files, sealed, and equal to
 /// `source` under `rule`. The caller begins the phase; `output`'s `pages_bytes()` are reported.
 ///
-/// It runs on `threads` threads and one more for the SHA-256 pass, in a few MiB a thread.
+/// It runs on `threads` threads and two more, for the SHA-256 pass and the structure, in a few MiB a
+/// thread.
 ///
 /// # Errors
 /// [`Error::Unproven`] with the first difference, naming bucket and record; damaged if it is the
@@ -50,16 +52,32 @@ pub fn prove(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Proof> {
-    let prover = Prover { source, output, rule, progress };
-    let failed = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let sealed = scope.spawn(|| prover.sealed(&failed));
-        let proof = prover.content(threads);
-        failed.store(proof.is_err(), Ordering::Relaxed);
-        let sealed = sealed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let proof = proof?;
-        sealed.map(|()| proof)
-    })
+    // What fails stops only what ranks below it, so the same fault always gives the same error.
+    let quiet = Until::new(progress);
+    let sound = Until::new(&quiet);
+    let equal = Until::new(&sound);
+    let prover = |progress| Prover { source, output, rule, progress };
+    // Side by side, since all three read the output from its first page to its last.
+    let (structure, content, seal) = std::thread::scope(|scope| {
+        let seal = scope.spawn(|| prover(&equal).sealed(progress));
+        let structure = scope.spawn(|| sound.fails(prover(&quiet).structure()));
+        let content = equal.fails(prover(&sound).content(threads));
+        (join(structure), content, join(seal))
+    });
+    let (report, (comparison, ())) = first_fault(structure, first_fault(content, seal))?;
+    let prover = prover(progress);
+    if comparison.output != report.records {
+        let why = format!(
+            "bucket key: it has {} records instead of {}",
+            report.records, comparison.output
+        );
+        return Err(prover.differs(why));
+    }
+    prover.proof(&comparison)
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 #[derive(Clone, Copy)]
@@ -67,36 +85,38 @@ struct Prover<'a> {
     source: &'a Snapshot,
     output: &'a Snapshot,
     rule: &'a PrefixRule,
+    /// Interrupts all parts of the proof; shows nothing.
     progress: &'a dyn Progress,
 }
 
 impl<'a> Prover<'a> {
-    /// The trailer is the SHA-256 of the output's pages; gives up when the content failed.
-    fn sealed(&self, failed: &AtomicBool) -> Result<()> {
-        let Trailer::Present(found) = self.output.trailer() else {
-            return Err(self.differs("it has no trailer"));
-        };
+    /// The trailer is the SHA-256 of the output's pages. This is the pass that is shown.
+    fn sealed(&self, shown: &dyn Progress) -> Result<()> {
         let digest = self.output.sha256(|bytes| {
-            step(self.progress, bytes)?;
-            if failed.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
-            }
-            Ok(())
+            shown.advance(bytes);
+            step(self.progress, bytes)
         })?;
-        if digest == found {
-            Ok(())
-        } else {
-            Err(self.differs("its trailer is not the SHA-256 of its pages"))
+        match self.output.trailer()? {
+            Trailer::Present(found) if found == digest => Ok(()),
+            Trailer::Present(_) => Err(self.differs("its trailer is not the SHA-256 of its pages")),
+            Trailer::Missing => Err(self.differs("it has no trailer")),
         }
     }
 
-    fn content(&self, threads: usize) -> Result<Proof> {
-        self.metas()?;
-        let report = check_structure(self.output, Expect::Compact, &Interrupt(self.progress))?;
-        if let Some(why) = report.findings.summary() {
-            return Err(self.differs(format!("its structure is unsound: {why}")));
+    fn structure(&self) -> Result<StructureReport> {
+        let report = check_structure(self.output, Expect::Compact, self.progress)?;
+        match report.findings.summary() {
+            Some(why) => Err(self.differs(format!("its structure is unsound: {why}"))),
+            None => Ok(report),
         }
-        let comparison = Comparison::run(self, threads, &report)?;
+    }
+
+    fn content(&self, threads: usize) -> Result<Comparison> {
+        self.metas()?;
+        Comparison::run(self, threads)
+    }
+
+    fn proof(&self, comparison: &Comparison) -> Result<Proof> {
         let hashes = comparison.hashes;
         let verification = if comparison.reversible && self.rule.unmatched() != Unmatched::Drop {
             if hashes.inverse != hashes.source {
