@@ -2,7 +2,7 @@
 
 use crate::error::{Corruption, Location, Result};
 use crate::format::leaf::{ELEMENT_BYTES, ElementSpan, LeafElement, LeafView};
-use crate::format::page::{self, PageHeader};
+use crate::format::page::{self, HEADER_BYTES, PageHeader};
 use crate::read::bucket::{Bucket, Root};
 use crate::read::pages::PageRun;
 use crate::read::snapshot::Snapshot;
@@ -13,12 +13,26 @@ use crate::units::Pgid;
 /// whole file.
 pub const MAX_DEPTH: usize = 64;
 
+/// What a walk has the processor fetch before it is there. Pages of a tree lie anywhere in the file,
+/// so without asking every leaf is waited for.
+#[derive(Clone, Copy)]
+struct Prefetch {
+    /// How many leaves ahead.
+    leaves: usize,
+    /// So much of a leaf; what it has beyond that is read in order, which the processor sees itself.
+    bytes: usize,
+}
+
+const WHOLE_LEAVES: Prefetch = Prefetch { leaves: 3, bytes: 4096 };
+const HEADERS: Prefetch = Prefetch { leaves: 16, bytes: HEADER_BYTES };
+
 /// A walk over a bucket's leaves. It holds one page run for each level.
 pub struct Leaves<'s> {
     snapshot: &'s Snapshot,
     bucket: Bucket,
     stack: Vec<Frame<'s>>,
     started: bool,
+    prefetch: Prefetch,
 }
 
 struct Frame<'s> {
@@ -36,7 +50,13 @@ pub struct Position {
 impl<'s> Leaves<'s> {
     /// A walk from the first leaf. Nothing is read yet.
     pub fn new(snapshot: &'s Snapshot, bucket: &Bucket) -> Self {
-        Self { snapshot, bucket: bucket.clone(), stack: Vec::new(), started: false }
+        let (bucket, stack) = (bucket.clone(), Vec::new());
+        Self { snapshot, bucket, stack, started: false, prefetch: WHOLE_LEAVES }
+    }
+
+    /// The same for one who only looks at the leaves' headers.
+    pub(crate) fn of_headers(self) -> Self {
+        Self { prefetch: HEADERS, ..self }
     }
 
     /// A walk from `position`, which an earlier walk over the same bucket gave.
@@ -132,6 +152,9 @@ impl<'s> Leaves<'s> {
                 && let Some(branch) = frame.run.branch()
             {
                 let child = branch.element(frame.next).map(|element| element.child);
+                if let Ok(later) = branch.element(frame.next + self.prefetch.leaves) {
+                    self.snapshot.prefetch_page(later.child, self.prefetch.bytes);
+                }
                 frame.next += 1;
                 return match child {
                     Ok(child) => Ok(Some(child)),
@@ -244,7 +267,8 @@ impl Leaf<'_> {
         self.snapshot.damaged(at, damage)
     }
 
-    fn view(&self) -> LeafView<'_> {
+    /// Its elements, for one who reads many of them.
+    pub fn view(&self) -> LeafView<'_> {
         LeafView::new(&self.run.bytes, &self.run.header)
     }
 }

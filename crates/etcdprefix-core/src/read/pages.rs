@@ -57,6 +57,13 @@ impl Snapshot {
         Ok(PageRun { pgid, header, bytes })
     }
 
+    /// Says that the first `bytes` bytes of page `pgid` are going to be read soon.
+    pub(crate) fn prefetch_page(&self, pgid: Pgid, bytes: usize) {
+        if let Some(offset) = self.page_size().offset_of(pgid) {
+            self.prefetch(offset, bytes);
+        }
+    }
+
     /// The bytes of `pages` pages from `pgid`.
     fn run(&self, pgid: Pgid, pages: u64, overflow: u32) -> Result<Bytes<'_>> {
         let high_water_mark = self.meta().high_water_mark;

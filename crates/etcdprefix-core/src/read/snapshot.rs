@@ -159,6 +159,10 @@ impl Snapshot {
         Error::Busy { path: self.path.clone(), why }
     }
 
+    pub(crate) fn prefetch(&self, offset: u64, bytes: usize) {
+        self.storage.prefetch(offset, bytes);
+    }
+
     pub(crate) fn read(&self, offset: u64, len: u64) -> Result<Bytes<'_>> {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory.into());
         len.and_then(|len| self.storage.read(offset, len)).map_err(Error::io("read", &self.path))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 
 use crate::aligned::AlignedBytes;
+use crate::read::map::prefetch;
 
 /// Bytes of a file, borrowed from a map or from memory that others may hold too.
 #[derive(Clone, Debug)]
@@ -60,6 +61,9 @@ pub trait Storage: Send + Sync {
     /// a copy; otherwise as the operating system says.
     fn read(&self, offset: u64, len: usize) -> io::Result<Bytes<'_>>;
 
+    /// Says that these bytes are going to be read soon; they may lie outside of the file.
+    fn prefetch(&self, _offset: u64, _len: usize) {}
+
     /// Gives the first `end` bytes to `each` in order, in pieces, until it says false.
     ///
     /// # Errors
@@ -92,6 +96,12 @@ impl Storage for Vec<u8> {
 impl Storage for Mmap {
     fn len(&self) -> u64 {
         self.as_ref().len() as u64
+    }
+
+    fn prefetch(&self, offset: u64, len: usize) {
+        if let Ok(Bytes::Borrowed(bytes)) = slice(self, offset, len) {
+            prefetch(bytes);
+        }
     }
 
     fn read(&self, offset: u64, len: usize) -> io::Result<Bytes<'_>> {

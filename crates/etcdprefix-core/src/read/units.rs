@@ -35,7 +35,8 @@ pub struct Units<'s, 'p> {
 impl<'s, 'p> Units<'s, 'p> {
     /// The units of `bucket`, entering its pages into `seen`.
     pub fn new(snapshot: &'s Snapshot, bucket: &Bucket, seen: &'p mut PageSet) -> Self {
-        Self { snapshot, leaves: Leaves::new(snapshot, bucket), seen, unit_bytes: UNIT_BYTES }
+        let leaves = Leaves::new(snapshot, bucket).of_headers();
+        Self { snapshot, leaves, seen, unit_bytes: UNIT_BYTES }
     }
 
     /// The same in units of about `unit_bytes`.

@@ -2,7 +2,7 @@
 
 use crate::error::{Corruption, Error, Refusal, Result};
 use crate::format::bucket;
-use crate::format::leaf::ELEMENT_BYTES;
+use crate::format::leaf::{ELEMENT_BYTES, LeafElement};
 use crate::format::page;
 use crate::key_table::{KeyFlags, KeyHash, KeyHasher};
 use crate::options::Unmatched;
@@ -98,47 +98,53 @@ struct Sizer<'a> {
 
 impl Sizer<'_> {
     fn leaf(&mut self, leaf: &Leaf<'_>) -> Result<()> {
+        let view = leaf.view();
+        let mut last = std::mem::take(&mut self.sizes.last_key);
+        let mut earlier = last.as_slice();
         let mut sum = page::HEADER_BYTES;
-        for index in 0..leaf.count() {
-            let element = leaf.element(index)?;
+        for index in 0..view.count() {
+            let element = view.element(index).map_err(|damage| leaf.damaged(index, damage))?;
             // Before anything is copied: elements that share bytes could claim the same megabyte
             // thousands of times.
             sum += ELEMENT_BYTES + element.key.len() + element.value.len();
             if sum > leaf.run.bytes.len() {
                 return Err(leaf.damaged(index, Corruption::ElementsOverlap));
             }
-            self.note_order(leaf, index, element.key)?;
-            let key_bytes = element.key.len() as u32;
-            let sized = match self.treatment {
-                _ if element.is_bucket => self.bucket(leaf, index, element.key, element.value)?,
-                Treatment::Buckets => {
-                    return Err(leaf.damaged(index, Corruption::RecordAmongBuckets));
-                }
-                Treatment::Copy => {
-                    Sized::Record { key_bytes, value_bytes: element.value.len() as u32 }
-                }
-                Treatment::Records(rule, hasher) => self.record(leaf, index, rule, hasher)?,
-            };
+            check_key(earlier, element.key).map_err(|damage| leaf.damaged(index, damage))?;
+            if self.sizes.elements.is_empty() {
+                self.sizes.first_key.extend_from_slice(element.key);
+            }
+            earlier = element.key;
+            let sized = self.element(leaf, index, &element)?;
             if !matches!(sized, Sized::Dropped) {
                 self.sizes.keys.extend_from_slice(element.key);
             }
             self.sizes.elements.push(sized);
         }
+        if let Some(index) = view.count().checked_sub(1) {
+            let element = view.element(index).map_err(|damage| leaf.damaged(index, damage))?;
+            last.clear();
+            last.extend_from_slice(element.key);
+        }
+        self.sizes.last_key = last;
         Ok(())
     }
 
-    fn note_order(&mut self, leaf: &Leaf<'_>, index: usize, key: &[u8]) -> Result<()> {
-        if key.len() > KEY_BYTES_MAX {
-            return Err(leaf.damaged(index, Corruption::KeyTooLong { bytes: key.len() as u64 }));
+    fn element(
+        &mut self,
+        leaf: &Leaf<'_>,
+        index: usize,
+        element: &LeafElement<'_>,
+    ) -> Result<Sized> {
+        let key_bytes = element.key.len() as u32;
+        match self.treatment {
+            _ if element.is_bucket => self.bucket(leaf, index, element.key, element.value),
+            Treatment::Buckets => Err(leaf.damaged(index, Corruption::RecordAmongBuckets)),
+            Treatment::Copy => {
+                Ok(Sized::Record { key_bytes, value_bytes: element.value.len() as u32 })
+            }
+            Treatment::Records(rule, hasher) => self.record(leaf, index, element, rule, hasher),
         }
-        let out_of_order = |damage| leaf.damaged(index, damage);
-        check_order(&self.sizes.last_key, key).map_err(out_of_order)?;
-        if self.sizes.elements.is_empty() {
-            self.sizes.first_key.extend_from_slice(key);
-        }
-        self.sizes.last_key.clear();
-        self.sizes.last_key.extend_from_slice(key);
-        Ok(())
     }
 
     fn bucket(&mut self, leaf: &Leaf<'_>, index: usize, key: &[u8], value: &[u8]) -> Result<Sized> {
@@ -153,10 +159,10 @@ impl Sizer<'_> {
         &mut self,
         leaf: &Leaf<'_>,
         index: usize,
+        element: &LeafElement<'_>,
         rule: &PrefixRule,
         hasher: KeyHasher,
     ) -> Result<Sized> {
-        let element = leaf.element(index)?;
         let at = RecordKey::parse(element.key).map_err(|damage| leaf.damaged(index, damage))?;
         if at.revision.main < 0 {
             // It sorts behind all others but counts as lower than them.
@@ -227,6 +233,14 @@ pub fn value_bytes(rule: &PrefixRule, judged: &Judged, before: usize) -> u64 {
 /// The size of a sub-bucket's value: its header and, if it is inline, its page.
 pub fn bucket_value_bytes(inline_page_bytes: Option<u64>) -> u64 {
     bucket::HEADER_BYTES as u64 + inline_page_bytes.unwrap_or(0)
+}
+
+/// Proves that `key` comes after `earlier` and is one that bbolt takes.
+fn check_key(earlier: &[u8], key: &[u8]) -> Result<(), Corruption> {
+    if key.len() > KEY_BYTES_MAX {
+        return Err(Corruption::KeyTooLong { bytes: key.len() as u64 });
+    }
+    check_order(earlier, key)
 }
 
 /// Proves that `key` comes after `earlier`, nothing being before everything.
