@@ -1,5 +1,7 @@
-//! The project's chores: `cargo xtask provision`, `cargo xtask test`, `cargo xtask tidy`.
+//! The project's chores: `cargo xtask provision`, `cargo xtask test`,
+//! `cargo xtask bench`, `cargo xtask tidy`.
 
+mod bench;
 mod paths;
 mod process;
 mod provision;
@@ -27,6 +29,8 @@ enum Chore {
         #[arg(long = "only", value_name = "STAGE")]
         only: Vec<String>,
     },
+    /// Measure whole runs beside openssl, cp and etcd's own tools; docs/performance.md explains it.
+    Bench(bench::Args),
     /// Check the house rules that no compiler knows.
     Tidy,
 }
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().chore {
         Chore::Provision => provision::provision(),
         Chore::Test { only } => stages::run(&only),
+        Chore::Bench(args) => bench::run(&args),
         Chore::Tidy => tidy::check(&paths::repository()),
     };
     match done {

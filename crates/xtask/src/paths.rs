@@ -1,4 +1,4 @@
-//! Where things are: the repository and the cache folder.
+//! Where things are: the repository, the build's folder and the cache folder.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,11 @@ pub fn repository() -> PathBuf {
     let here = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     here.ancestors().nth(2).map_or(here.clone(), Path::to_path_buf)
+}
+
+/// Where cargo builds, below the repository or where the environment says.
+pub fn target(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |own| root.join(own))
 }
 
 /// The folder that keeps fetched programs between runs. The test kit looks in the same place.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{paths, process, provision, tidy};
+use crate::{bench, paths, process, provision, tidy};
 
 type Stage = (&'static str, fn(&Path) -> Result<()>);
 
@@ -139,10 +139,15 @@ fn fuzz(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Quick mode: it proves that the benches run and gives a first figure, no more.
+/// Quick mode: it proves that the benches run and gives a first figure. Then whole runs of the
+/// program are held against limits.
 fn bench(root: &Path) -> Result<()> {
     // The pattern leaves out the library target, whose test harness knows no `--quick`.
-    cargo(root, &["bench", "--locked", "-p", "etcdprefix-benches", "--bench", "*", "--", "--quick"])
+    cargo(
+        root,
+        &["bench", "--locked", "-p", "etcdprefix-benches", "--bench", "*", "--", "--quick"],
+    )?;
+    bench::quick(root)
 }
 
 /// The stems of a folder's files with that extension, sorted.

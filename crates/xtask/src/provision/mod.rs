@@ -122,6 +122,29 @@ pub fn cargo_tool(tool: &str) -> Result<PathBuf> {
     Ok(paths::cache()?.join(component.name).join("bin").join(tool))
 }
 
+/// A program of etcd with `snapshot status`.
+pub struct StatusProgram {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub path: PathBuf,
+}
+
+/// One of every provisioned version of etcd, oldest first: etcdutl, or etcdctl before there was
+/// one.
+pub fn status_programs() -> Result<Vec<StatusProgram>> {
+    let cache = paths::cache()?;
+    let etcds = COMPONENTS.iter().filter(|component| component.name.starts_with("etcd-"));
+    etcds.map(|component| status_program(&cache.join(component.name), component.version)).collect()
+}
+
+fn status_program(folder: &Path, version: &'static str) -> Result<StatusProgram> {
+    let mut names = ["etcdutl", "etcdctl"].into_iter();
+    let name = names
+        .find(|name| folder.join(name).is_file())
+        .with_context(|| format!("etcd {version} is not there: run `cargo xtask provision`"))?;
+    Ok(StatusProgram { name, version, path: folder.join(name) })
+}
+
 /// Returns what was done, for the log.
 fn ensure(cache: &Path, component: &Component) -> Result<String> {
     let place = cache.join(component.name);

@@ -1,0 +1,106 @@
+//! `cargo xtask bench`: whole runs of this tool beside others on the same snapshot.
+//!
+//! snapshot -> contenders -> measure -> stats, table -> record; docs/performance.md says why it
+//! measures as it does.
+
+mod contenders;
+mod limits;
+mod measure;
+mod phases;
+mod record;
+mod snapshot;
+mod stats;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::{paths, provision};
+use contenders::Field;
+use record::Facts;
+use snapshot::Source;
+
+/// What to measure on, and how often.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Writes that make the snapshot, about as many as its records.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = at_least_one())]
+    records: u64,
+    /// Mean size of a value.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = at_least_one())]
+    value_bytes: u64,
+    /// A cluster's resources, or config maps all of one size.
+    #[arg(long, default_value = "kubernetes", value_parser = ["kubernetes", "large"])]
+    mix: String,
+    /// Measured rounds; one more goes before them.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one())]
+    rounds: u64,
+    /// Measure on this snapshot instead of making one.
+    #[arg(long, conflicts_with_all = ["records", "value_bytes", "mix"])]
+    file: Option<PathBuf>,
+    /// Also write the result to benches/runs/.
+    #[arg(long)]
+    record: bool,
+}
+
+fn at_least_one() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..)
+}
+
+/// Measures every contender and prints the result.
+pub fn run(args: &Args) -> Result<()> {
+    provision::provision()?;
+    let root = paths::repository();
+    let bench = Bench::prepare(&root, args, Field::Full)?;
+    // Asked before the long work, so that no result is lost to a name that is taken.
+    let place = args.record.then(|| record::free_place(&root, &bench.source)).transpose()?;
+    let text = bench.measure(&root, args.rounds)?.1;
+    println!("\n{text}");
+    if let Some(place) = place {
+        fs::write(&place, text)?;
+        println!("written to {}", place.strip_prefix(&root).unwrap_or(&place).display());
+    }
+    Ok(())
+}
+
+/// A small bench of what matters most, which fails where a limit is passed.
+pub fn quick(root: &Path) -> Result<()> {
+    let args = Args {
+        records: 100_000,
+        value_bytes: 1_000,
+        mix: "kubernetes".into(),
+        rounds: 3,
+        file: None,
+        record: false,
+    };
+    let (rows, text) = Bench::prepare(root, &args, Field::Essential)?.measure(root, args.rounds)?;
+    println!("\n{text}");
+    limits::check(&rows)
+}
+
+/// All that is ready before the first run.
+struct Bench {
+    source: Source,
+    contenders: Vec<contenders::Contender>,
+}
+
+impl Bench {
+    fn prepare(root: &Path, args: &Args, field: Field) -> Result<Self> {
+        let folder = paths::target(root).join("bench");
+        fs::create_dir_all(&folder)?;
+        let source = snapshot::prepare(root, &folder, args)?;
+        let contenders = contenders::line_up(root, &source, &folder.join("output.db"), field)?;
+        Ok(Self { source, contenders })
+    }
+
+    fn measure(&self, root: &Path, rounds: u64) -> Result<(Vec<table::Row>, String)> {
+        let load = record::load_average()?;
+        let results = measure::rounds(&self.contenders, rounds)?;
+        let rows = table::rows(&results);
+        let facts = Facts { root, source: &self.source, results: &results, rounds, load };
+        let text = format!("{}\n{}", table::render(&rows), facts.text()?);
+        Ok((rows, text))
+    }
+}
