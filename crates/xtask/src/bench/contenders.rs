@@ -89,7 +89,22 @@ pub fn line_up(
         let name = format!("`{} snapshot status` {}", program.name, program.version);
         all.push(status(&name, Step::new(&program.path), source, ""));
     }
+    if field == Field::Full {
+        all.push(bbolt_rs(root, source, output)?);
+    }
     Ok(all)
+}
+
+/// A first attempt with the Rust port of bbolt, built here as well.
+fn bbolt_rs(root: &Path, source: &Source, output: &Path) -> Result<Contender> {
+    const PROGRAM: &str = "bbolt-rs-change-prefix";
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--locked", "--release", "-p", "etcdprefix-benches"]);
+    process::run(cargo.args(["--features", "bbolt-rs", "--bin", PROGRAM]).current_dir(root))?;
+    let program = paths::target(root).join("release").join(PROGRAM);
+    let step = Step::new(program).file(&source.path).file(output).words(DEST_PREFIX);
+    let name = "the same change with bbolt-rs".to_owned();
+    Ok(Contender { name, steps: vec![step], output: Some(output.to_path_buf()) })
 }
 
 /// The release program.
