@@ -1,6 +1,5 @@
 //! Memory for direct I/O.
 
-use std::collections::TryReserveError;
 use std::ops::{Deref, DerefMut};
 
 /// Direct I/O wants offsets, lengths and memory at multiples of the disk's block size, which is
@@ -16,25 +15,10 @@ pub struct AlignedBytes {
 }
 
 impl AlignedBytes {
-    /// Empties it and makes room for `room_bytes` bytes, which are known to be few.
+    /// Empties it and makes room for `room_bytes` bytes.
     pub fn reset(&mut self, room_bytes: usize) {
         self.bytes.clear();
         self.bytes.reserve(room_bytes + ALIGN_BYTES);
-        self.align();
-    }
-
-    /// The same for a number of bytes that a file claims.
-    ///
-    /// # Errors
-    /// If there is not so much memory.
-    pub fn try_reset(&mut self, room_bytes: usize) -> Result<(), TryReserveError> {
-        self.bytes.clear();
-        self.bytes.try_reserve_exact(room_bytes.saturating_add(ALIGN_BYTES))?;
-        self.align();
-        Ok(())
-    }
-
-    fn align(&mut self) {
         self.start = self.bytes.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
         self.bytes.resize(self.start, 0);
     }

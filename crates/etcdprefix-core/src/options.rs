@@ -86,8 +86,8 @@ pub struct ChangePrefix {
     pub read_mode: ReadMode,
     /// Plan and refuse as ever, but write nothing.
     pub dry_run: bool,
-    /// Threads that size and write, from 1; by default as many as the machine has cores. Hashing
-    /// adds two. The output does not depend on it.
+    /// Threads that size and write, from 1; by default as many as the machine has cores. Hashing and
+    /// the proof have some more of their own. The output does not depend on it.
     pub threads: usize,
     /// Refuse an output larger than this, in bytes.
     pub target_quota_bytes: Option<u64>,

@@ -1,18 +1,21 @@
 //! Work on many threads, results in order, memory bounded.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Items in flight on any machine. More threads than that can't help behind one hashing thread,
 /// and each item may be a buffer of some megabytes.
-const WINDOW_MAX: u64 = 24;
+const WINDOW_MAX: u64 = 12;
 
-/// Runs `work` on the items of `items` on `threads` threads and gives the results to `consume` on
+/// Runs `work` on the items of `items` on `threads` threads, at most 12, and gives the results to `consume` on
 /// the calling thread, in the order of the items.
 ///
-/// At most `2 x threads + 2` items, and never more than 24, are between `items` and the end of
+/// At most `2 x threads + 2` items, and never more than 12, are between `items` and the end of
 /// `consume`, whatever their number, so memory is bounded by the size of that many. The first error
 /// in item order, whether of `items`, `work` or `consume`, ends everything and is returned.
 pub(crate) fn ordered<I, R>(
@@ -25,23 +28,46 @@ where
     I: Send,
     R: Send,
 {
-    let threads = threads.max(1);
+    let threads = threads.clamp(1, WINDOW_MAX as usize);
     let queue = Queue::new((2 * threads as u64 + 2).min(WINDOW_MAX));
     let source = Mutex::new((0, items));
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
+        let _closes = Closes(&queue);
+        for started in 0..threads {
+            let worker = || {
                 let _closes = Closes(&queue);
                 while run_one(&queue, &source, &work) {}
-            });
+            };
+            match spawn(scope, worker) {
+                // Where threads run short, fewer do the work.
+                Err(error) if started == 0 => return Err(error),
+                Err(_) => break,
+                Ok(_) => {}
+            }
         }
-        let _closes = Closes(&queue);
         while let Some(result) = queue.take() {
             consume(result?)?;
             queue.consumed();
         }
         Ok(())
     })
+}
+
+/// Starts a thread of `scope`.
+///
+/// # Errors
+/// I/O, if the system has no more threads; the scope's own call would panic.
+pub(crate) fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>> {
+    let started = Builder::new().spawn_scoped(scope, work);
+    started.map_err(Error::io("start a thread for", Path::new("the work")))
+}
+
+/// What a thread gave; it panics if the thread did.
+pub(crate) fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Takes one item through `work`; false when there is nothing more to do.

@@ -1,7 +1,6 @@
 //! The whole flow.
 
 use std::fs::Metadata;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,8 +9,9 @@ use crate::error::{Error, Result};
 use crate::format::trailer::{Sha256Digest, TRAILER_BYTES, Trailer};
 use crate::options::{ChangePrefix, Target};
 use crate::outcome::{InputTrailer, Outcome, PhaseTime, Verification};
+use crate::parallel::{join, spawn};
 use crate::progress::{Phase, Progress, Until, step};
-use crate::read::{Snapshot, Windows};
+use crate::read::{ReadMode, Snapshot, Windows};
 use crate::refuse;
 use crate::rewrite::PrefixRule;
 use crate::rewrite::rule::{is_reshaped, normalise};
@@ -29,7 +29,8 @@ use crate::verify::{self, Proof};
 /// proved, brought to the disk and then renamed.
 ///
 /// Memory: under 256 MiB whatever the file's size; the source is mapped unless asked otherwise.
-/// Time: that of one SHA-256 pass over source and output each, which run side by side.
+/// Time: about that of SHA-256 over the source, the output and the output read back, shared by two
+/// cores.
 ///
 /// # Errors
 /// Every variant of [`Error`]. Whatever the error, the target is as it was.
@@ -75,9 +76,8 @@ impl<'a> Run<'a> {
     fn go(&self) -> Result<Outcome> {
         let until = Until::new(self.progress);
         std::thread::scope(|scope| {
-            let input = scope.spawn(|| self.input(&until));
-            let input = move || input.join().unwrap_or_else(|panic| resume_unwind(panic));
-            let outcome = self.go_beside(input);
+            let input = spawn(scope, || self.input(&until))?;
+            let outcome = self.go_beside(|| join(input));
             until.end();
             outcome
         })
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
         let staged = Staged::create(&self.target, bytes_out, replace)?;
         let file = DirectFile::new(staged.file(), bytes_out);
         let file = Arc::new(file.map_err(Error::io("write", &self.target))?);
-        let (emitted, verification) = self.emit_and_prove(&plan, &file, &mut clock)?;
+        let (emitted, verification) = self.emit_and_prove(&plan, &staged, &file, &mut clock)?;
         let input_trailer = clock.time(Phase::Write, input)?;
         if self.options.sync {
             self.progress.begin(Phase::Sync, 0);
@@ -165,12 +165,14 @@ impl<'a> Run<'a> {
     fn emit_and_prove(
         &self,
         plan: &Plan,
+        staged: &Staged,
         file: &Arc<DirectFile>,
         clock: &mut Clock,
     ) -> Result<(Emitted, Verification)> {
         let until = Until::new(self.progress);
         std::thread::scope(|scope| {
-            let proof = self.options.verify.then(|| scope.spawn(|| self.prove(file, &until)));
+            let prove = || spawn(scope, || self.prove(staged, file, &until));
+            let proof = self.options.verify.then(prove).transpose()?;
             self.progress.begin(Phase::Write, file.len());
             let emitted = clock.time(Phase::Write, || self.emit(plan, file));
             let emitted = until.fails(emitted)?;
@@ -178,8 +180,7 @@ impl<'a> Run<'a> {
                 return Ok((emitted, Verification::Skipped));
             };
             self.progress.begin(Phase::Verify, 0);
-            let join = || proof.join().unwrap_or_else(|panic| resume_unwind(panic));
-            let proof = clock.time(Phase::Verify, join)?;
+            let proof = clock.time(Phase::Verify, || join(proof))?;
             let verification = self.same_hashes(&proof, &emitted)?;
             Ok((emitted, verification))
         })
@@ -192,10 +193,20 @@ impl<'a> Run<'a> {
         emit(source, plan, self.options, file, &self.target, self.progress)
     }
 
-    fn prove(&self, file: &Arc<DirectFile>, until: &Until<'_>) -> Result<Proof> {
+    fn prove(&self, staged: &Staged, file: &Arc<DirectFile>, until: &Until<'_>) -> Result<Proof> {
         let (len, file) = (file.len(), file.clone());
-        let windows = Windows::new(Box::new(move |buffer, at| file.read_at(buffer, at)), len);
-        let output = Snapshot::from_storage(Box::new(windows), &self.target)?;
+        let mut windows = Windows::new(Box::new(move |buffer, at| file.read_at(buffer, at)), len);
+        if self.options.read_mode == ReadMode::Map {
+            // Where that can't be, large values take memory.
+            windows.map_large(staged.file()).ok();
+        }
+        let output = Snapshot::from_storage(Box::new(windows), &self.target);
+        let output = output.map_err(|error| match error {
+            Error::Damaged { damage, at, .. } => {
+                Error::Unproven { path: self.target.clone(), why: format!("{damage}{at}") }
+            }
+            error => error,
+        })?;
         verify::prove(&self.snapshot, &output, self.rule, self.options.threads, until)
     }
 

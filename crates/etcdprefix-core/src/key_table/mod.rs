@@ -9,6 +9,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
 
+use rayon::ThreadPoolBuilder;
 use rayon::slice::ParallelSliceMut;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -179,7 +180,11 @@ impl KeyTable {
 }
 
 fn sort_and_join(entries: &mut Vec<Entry>) {
-    entries.par_sort_unstable();
+    // A pool of its own: the global one panics where the system has no more threads.
+    match ThreadPoolBuilder::new().build() {
+        Ok(pool) => pool.install(|| entries.par_sort_unstable()),
+        Err(_) => entries.sort_unstable(),
+    }
     entries.dedup_by(|later, kept| {
         let same = later.hash == kept.hash;
         if same {

@@ -1,5 +1,5 @@
-//! The read-only map: the only unsafe code of the project.
-#![expect(unsafe_code, reason = "mapping a file has no safe form")]
+//! The read-only map and the prefetch: the only unsafe code of the project.
+#![expect(unsafe_code, reason = "mapping a file and prefetching have no safe form")]
 
 use std::fs::File;
 use std::io;
@@ -14,13 +14,18 @@ use memmap2::{Advice, Mmap, MmapOptions};
 /// and the end is detected from the file's identity, size and times before a result is published.
 /// A file cut short under the map raises SIGBUS and ends the process; the target is untouched.
 pub fn map(file: &File, len: usize) -> io::Result<Mmap> {
-    // SAFETY: the map is read-only and private to this process's view; bytes are only ever used as
-    // plain `u8` slices with checked bounds, so a concurrent change gives other bytes, which the
-    // callers treat as hostile anyway, and no reference to structured data is made from them.
-    let map = unsafe { MmapOptions::new().len(len).map(file)? };
+    let map = map_quietly(file, len)?;
     // Advice is a hint: a file system that does not take it is read all the same.
     map.advise(Advice::WillNeed).ok();
     Ok(map)
+}
+
+/// The same without read-ahead, for a file that is mostly read otherwise.
+pub fn map_quietly(file: &File, len: usize) -> io::Result<Mmap> {
+    // SAFETY: the map is read-only and private to this process's view; bytes are only ever used as
+    // plain `u8` slices with checked bounds, so a concurrent change gives other bytes, which the
+    // callers treat as hostile anyway, and no reference to structured data is made from them.
+    unsafe { MmapOptions::new().len(len).map(file) }
 }
 
 /// Asks the processor to have `bytes` in its cache soon; on others than x86-64 it is not asked.

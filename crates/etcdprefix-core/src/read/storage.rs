@@ -122,7 +122,7 @@ impl Storage for Positioned {
 
     fn read(&self, offset: u64, len: usize) -> io::Result<Bytes<'_>> {
         check_inside(offset, len, self.len)?;
-        let mut buffer = room_for(len)?;
+        let mut buffer = zeros(len)?;
         self.file.read_exact_at(&mut buffer, offset)?;
         Ok(buffer.into())
     }
@@ -135,10 +135,10 @@ pub fn check_inside(offset: u64, len: usize, end: u64) -> io::Result<()> {
 }
 
 /// `len` zeros, to read into.
-pub fn room_for(len: usize) -> io::Result<AlignedBytes> {
-    let mut buffer = AlignedBytes::default();
-    buffer.try_reset(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    buffer.resize(len);
+pub fn zeros(len: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    buffer.resize(len, 0);
     Ok(buffer)
 }
 

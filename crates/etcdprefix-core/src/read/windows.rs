@@ -1,15 +1,22 @@
 //! A file read in large windows that several readers share: for output that is written past the
 //! page cache, and is to be seen as the disk has it.
 
+use std::fs::File;
 use std::io;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use memmap2::Mmap;
+
 use crate::aligned::AlignedBytes;
-use crate::read::storage::{Bytes, Storage, check_inside, room_for};
+use crate::read::map::map_quietly;
+use crate::read::storage::{Bytes, Storage, check_inside, zeros};
 
 const WINDOW_BYTES: u64 = 1 << 20;
+/// A longer run that crosses windows is not put together in memory.
+const COPIED_BYTES_MAX: usize = 4 << 20;
 /// Windows kept; the readers together move through the file within about as many.
 const KEPT: usize = 32;
 /// Windows that a sweep reads at once, so that the disk always has the next request.
@@ -26,6 +33,8 @@ pub type ReadAt = dyn Fn(&mut [u8], u64) -> io::Result<usize> + Send + Sync;
 pub struct Windows {
     read_at: Box<ReadAt>,
     len: u64,
+    /// For what would take more memory than all windows.
+    large: Option<Mmap>,
     kept: Mutex<Kept>,
     changed: Condvar,
 }
@@ -34,7 +43,8 @@ pub struct Windows {
 struct Kept {
     /// By number; the one used last is the last.
     windows: Vec<(u64, Window)>,
-    /// The first window that a running sweep has not read yet; without one nobody waits.
+    /// The next window that a running sweep is going to use; it has read some beyond that. Others
+    /// wait for those to come.
     sweep: Option<u64>,
     /// When a reader last missed a window that the sweep had read.
     missed: Option<Instant>,
@@ -59,11 +69,39 @@ impl Windows {
     /// A file of `len` bytes that `read_at` reads, which gets aligned memory, offsets and lengths;
     /// only at the file's end it may read less than that. Memory: about 40 MiB.
     pub fn new(read_at: Box<ReadAt>, len: u64) -> Self {
-        Self { read_at, len, kept: Mutex::default(), changed: Condvar::new() }
+        Self { read_at, len, large: None, kept: Mutex::default(), changed: Condvar::new() }
     }
 
-    fn count(&self, end: u64) -> u64 {
-        end.div_ceil(WINDOW_BYTES)
+    /// Reads what is larger than 4 MiB through a map of `file`, which is the same file. Without it
+    /// such a read takes as much memory as it is long.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn map_large(&mut self, file: &File) -> io::Result<()> {
+        let len = usize::try_from(self.len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        self.large = Some(map_quietly(file, len)?);
+        Ok(())
+    }
+
+    /// A read across windows.
+    fn across(&self, offset: u64, len: usize) -> io::Result<Bytes<'_>> {
+        if let Some(map) = self.large.as_ref().filter(|_| len > COPIED_BYTES_MAX) {
+            // Its last window is there when all before it are.
+            self.window((offset + len as u64 - 1) / WINDOW_BYTES, false)?;
+            return map.read(offset, len);
+        }
+        let mut whole = zeros(len)?;
+        let mut filled = 0;
+        while filled < len {
+            let at = offset + filled as u64;
+            let within = (at % WINDOW_BYTES) as usize;
+            let window = self.window(at / WINDOW_BYTES, false)?;
+            let part = (len - filled).min(WINDOW_BYTES as usize - within);
+            let from = window.get(within..within + part).unwrap_or_default();
+            whole.get_mut(filled..filled + part).unwrap_or_default().copy_from_slice(from);
+            filled += part;
+        }
+        Ok(whole.into())
     }
 
     fn window(&self, number: u64, sweeping: bool) -> io::Result<Arc<AlignedBytes>> {
@@ -106,7 +144,8 @@ impl Windows {
         let offset = number * WINDOW_BYTES;
         let len = (self.len - offset).min(WINDOW_BYTES) as usize;
         if buffer.len() != WINDOW_BYTES as usize {
-            buffer = room_for(WINDOW_BYTES as usize)?;
+            buffer.reset(WINDOW_BYTES as usize);
+            buffer.resize(WINDOW_BYTES as usize);
         }
         // Direct reads are asked for whole blocks; the file's end cuts the last one short.
         let mut filled = 0;
@@ -138,7 +177,7 @@ impl Kept {
             self.windows.push(found);
             return access;
         }
-        // A sweep waits for nobody, so whoever waits for it gets on.
+        // A sweep waits for nobody but late readers, who wait for none of these.
         if !sweeping && self.sweep.is_some_and(|next| number >= next) {
             return Access::Wait;
         }
@@ -204,41 +243,31 @@ impl Storage for Windows {
             let window = self.window(offset / WINDOW_BYTES, false)?;
             return Ok(Bytes::Shared(window, within..within + len));
         }
-        let mut whole = room_for(len)?;
-        let mut filled = 0;
-        while filled < len {
-            let at = offset + filled as u64;
-            let within = (at % WINDOW_BYTES) as usize;
-            let window = self.window(at / WINDOW_BYTES, false)?;
-            let part = (len - filled).min(WINDOW_BYTES as usize - within);
-            let from = window.get(within..within + part).unwrap_or_default();
-            whole.get_mut(filled..filled + part).unwrap_or_default().copy_from_slice(from);
-            filled += part;
-        }
-        Ok(whole.into())
+        self.across(offset, len)
     }
 
     fn sweep(&self, end: u64, each: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
-        let count = self.count(end.min(self.len));
+        let count = end.min(self.len).div_ceil(WINDOW_BYTES);
         self.lock().sweep = Some(0);
         let _ends = Ends(self);
         std::thread::scope(|scope| {
             let swept = (0..SWEPT_AT_ONCE).map(|first| {
                 let (give, take) = sync_channel(1);
-                scope.spawn(move || {
+                Builder::new().spawn_scoped(scope, move || {
                     for number in (first as u64..count).step_by(SWEPT_AT_ONCE) {
                         if give.send(self.window(number, true)).is_err() {
                             return;
                         }
                     }
-                });
-                take
+                })?;
+                Ok(take)
             });
-            let swept: Vec<_> = swept.collect();
+            let swept = swept.collect::<io::Result<Vec<_>>>()?;
             for (number, take) in (0..count).zip(swept.iter().cycle()) {
                 let gone = |_| io::Error::other("a reader ended early");
                 let window = take.recv().map_err(gone)??;
                 self.lock().sweep = Some(number + 1);
+                self.changed.notify_all();
                 let bytes = (end - number * WINDOW_BYTES).min(WINDOW_BYTES) as usize;
                 if !each(window.get(..bytes).unwrap_or_default()) {
                     break;
@@ -251,6 +280,7 @@ impl Storage for Windows {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
@@ -302,6 +332,20 @@ mod tests {
         }
         assert!(windows.read(LEN - 31, 32).is_err());
         assert!(windows.read(u64::MAX, 32).is_err());
+    }
+
+    #[test]
+    fn a_large_read_comes_from_the_map() {
+        let file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0..LEN).map(byte_at).collect();
+        file.write_all_at(&bytes, 0).unwrap();
+        let mut windows = windows(&Arc::default());
+        windows.map_large(&file).unwrap();
+        check_read(&windows, 12_345, COPIED_BYTES_MAX + 1);
+        let large = windows.read(WINDOW_BYTES - 1, COPIED_BYTES_MAX + 1).unwrap();
+        assert!(matches!(large, Bytes::Borrowed(_)));
+        let small = windows.read(WINDOW_BYTES - 1, COPIED_BYTES_MAX).unwrap();
+        assert!(matches!(small, Bytes::Shared(..)));
     }
 
     #[test]

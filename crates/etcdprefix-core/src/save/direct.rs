@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ use crate::save::sink::Sink;
 
 /// Bytes written before the disk is judged.
 const JUDGED_AFTER_BYTES: u64 = 128 << 20;
-/// What a single write among several at once has to reach on average. A slower disk would hold up
-/// the work, and reading the output back from it would too.
-const SLOW_BYTES_PER_SECOND: u64 = 150_000_000;
+/// What writes have to reach together. A slower disk would hold up the work, and reading the output
+/// back from it would too.
+const SLOW_BYTES_PER_SECOND: u64 = 250_000_000;
 
 /// A file that takes aligned pages directly and everything else through the page cache; all of it
 /// the latter way where the file system can't do otherwise or the disk turns out slow.
@@ -30,7 +30,9 @@ pub struct DirectFile {
     direct: Option<File>,
     /// Set once direct writes are given up.
     given_up: AtomicBool,
+    writes: AtomicU32,
     written_bytes: AtomicU64,
+    /// Time spent in writes, that of each shared among those at once.
     writing_micros: AtomicU64,
     len: u64,
     complete: Mutex<Complete>,
@@ -56,6 +58,7 @@ impl DirectFile {
             buffered: file.try_clone()?,
             direct: open(path, flags, Mode::empty()).ok().map(File::from),
             given_up: AtomicBool::new(false),
+            writes: AtomicU32::new(0),
             written_bytes: AtomicU64::new(0),
             writing_micros: AtomicU64::new(0),
             len,
@@ -91,7 +94,7 @@ impl DirectFile {
         drop(complete);
         let direct = self.direct().filter(|_| is_aligned(offset, buffer));
         match direct.map(|direct| direct.read_at(buffer, offset)) {
-            Some(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => self.give_up(),
+            Some(Err(error)) if is_no_direct_io(&error) => self.give_up(),
             Some(read) => return read,
             None => {}
         }
@@ -127,6 +130,11 @@ impl DirectFile {
     }
 }
 
+/// The file system took the flag but not the read or write, or wants another alignment.
+fn is_no_direct_io(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
 impl Sink for DirectFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let direct = self.direct().filter(|_| is_aligned(offset, bytes));
@@ -134,15 +142,17 @@ impl Sink for DirectFile {
             return self.buffered.write_all_at(bytes, offset);
         };
         let started = Instant::now();
-        match direct.write_all_at(bytes, offset) {
-            // The file system took the flag but not the write, or wants another alignment.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+        let at_once = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
+        let written = direct.write_all_at(bytes, offset);
+        self.writes.fetch_sub(1, Ordering::Relaxed);
+        match written {
+            Err(error) if is_no_direct_io(&error) => {
                 self.give_up();
                 self.buffered.write_all_at(bytes, offset)
             }
             Err(error) => Err(error),
             Ok(()) => {
-                self.judge(bytes.len(), started.elapsed());
+                self.judge(bytes.len(), started.elapsed() / at_once);
                 Ok(())
             }
         }

@@ -1,7 +1,6 @@
 //! What `etcdutl snapshot status` says of a file.
 
 use std::cell::RefCell;
-use std::panic::resume_unwind;
 
 use crate::crc::Crc;
 use crate::error::{Corruption, Location, Result};
@@ -52,10 +51,10 @@ pub fn status(snapshot: &Snapshot, threads: usize, progress: &dyn Progress) -> R
     let hasher = Some(tally.keys.hasher());
     let until = Until::shown(progress);
     let (sound, hash) = std::thread::scope(|scope| {
-        let sound = scope.spawn(|| until.fails(check_sound(snapshot, &until)));
+        let sound = parallel::spawn(scope, || until.fails(check_sound(snapshot, &until)));
         // It does not stop the other: what the structure says comes first, whoever is faster.
         let hash = read_all(snapshot, threads, hasher, &until, &mut |part| tally.add(part));
-        (sound.join().unwrap_or_else(|panic| resume_unwind(panic)), hash)
+        (sound.and_then(parallel::join), hash)
     });
     let ((), hash) = first_fault(sound, hash)?;
     let newer = match tally.fault {

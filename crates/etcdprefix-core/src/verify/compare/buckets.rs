@@ -6,6 +6,7 @@ use super::{Hashes, Prover};
 use crate::crc::Crc;
 use crate::error::{Corruption, Result};
 use crate::format::bucket::BucketHeader;
+use crate::progress::step;
 use crate::read::{Bucket, PageSet};
 use crate::rewrite::schema;
 use crate::verify::pairs::{Pair, Pairs};
@@ -96,6 +97,7 @@ impl Prover<'_> {
         let mut top = Both::open(self, source, output, seen);
         loop {
             let innermost = below.last_mut().unwrap_or(&mut top);
+            step(self.progress, 0)?;
             match innermost.next(self, &name)? {
                 Same::Pair => innermost.pass(),
                 Same::Bucket(source, output) => {

@@ -8,20 +8,21 @@
 mod buckets;
 mod records;
 
-use std::panic::resume_unwind;
-use std::thread::ScopedJoinHandle;
-
 use crate::crc::Crc;
 use crate::error::{Error, Result};
 use crate::format::trailer::Trailer;
 use crate::options::Unmatched;
 use crate::outcome::Verification;
+use crate::parallel::{join, spawn};
 use crate::progress::{Progress, Until, first_fault, step};
 use crate::read::Snapshot;
 use crate::rewrite::rule::PrefixRule;
 use crate::verify::structure::{Expect, StructureReport, check_structure};
 
 use buckets::Comparison;
+
+/// More threads than that wait for the SHA-256 pass, and each holds some windows of the output.
+const COMPARING_MAX: usize = 4;
 
 /// What was proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,8 @@ pub struct Proof {
 /// Proves that `output` is sound, laid out as this crate lays out files, sealed, and equal to
 /// `source` under `rule`. The caller begins the phase; `output`'s `pages_bytes()` are reported.
 ///
-/// It runs on `threads` threads and two more, for the SHA-256 pass and the structure, in a few MiB a
-/// thread.
+/// It runs on `threads` threads, but at most four, and two more, for the SHA-256 pass and the
+/// structure; an output read in windows has its own to read ahead. It takes a few MiB a thread.
 ///
 /// # Errors
 /// [`Error::Unproven`] with the first difference, naming bucket and record; damaged if it is the
@@ -59,10 +60,10 @@ pub fn prove(
     let prover = |progress| Prover { source, output, rule, progress };
     // Side by side, since all three read the output from its first page to its last.
     let (structure, content, seal) = std::thread::scope(|scope| {
-        let seal = scope.spawn(|| prover(&equal).sealed(progress));
-        let structure = scope.spawn(|| sound.fails(prover(&quiet).structure()));
+        let seal = spawn(scope, || prover(&equal).sealed(progress));
+        let structure = spawn(scope, || sound.fails(prover(&quiet).structure()));
         let content = equal.fails(prover(&sound).content(threads));
-        (join(structure), content, join(seal))
+        (structure.and_then(join), content, seal.and_then(join))
     });
     let (report, (comparison, ())) = first_fault(structure, first_fault(content, seal))?;
     let prover = prover(progress);
@@ -74,10 +75,6 @@ pub fn prove(
         return Err(prover.differs(why));
     }
     prover.proof(&comparison)
-}
-
-fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 #[derive(Clone, Copy)]
@@ -113,7 +110,7 @@ impl<'a> Prover<'a> {
 
     fn content(&self, threads: usize) -> Result<Comparison> {
         self.metas()?;
-        Comparison::run(self, threads)
+        Comparison::run(self, threads.min(COMPARING_MAX))
     }
 
     fn proof(&self, comparison: &Comparison) -> Result<Proof> {

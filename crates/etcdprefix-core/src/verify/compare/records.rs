@@ -288,7 +288,12 @@ impl Inverse {
         let key_bytes = (rule.src().len() + record.key.len() - rule.dst().len()) as u64;
         self.head.clear();
         self.head.extend_from_slice(pair.key);
-        self.head.extend_from_slice(record.before);
+        // Empty as etcd writes it; else it may be long.
+        if !record.before.is_empty() {
+            self.crc.update(&self.head);
+            self.crc.update(record.before);
+            self.head.clear();
+        }
         self.head.push(KEY_TAG);
         self.head.extend_from_slice(write_varint(key_bytes, &mut [0; 10]));
         self.head.extend_from_slice(rule.src().as_bytes());
