@@ -20,6 +20,10 @@ const QUOTA_BYTES: &str = "107374182400";
 /// One lease for every so many events, as the events of a cluster share theirs.
 const KEYS_PER_LEASE: u64 = 1_000;
 
+/// Writes to each key where updates prevail. A transaction names a key once, so there must be more
+/// keys than operations in one: from 30,000 records on.
+const UPDATES_PER_KEY: u64 = 300;
+
 /// What the keys and the values' sizes look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mix {
@@ -29,6 +33,8 @@ pub enum Mix {
     Kubernetes,
     /// Config maps, each value exactly of the size asked for, no update.
     Large,
+    /// The same resources, few of them, each updated hundreds of times.
+    Updates,
 }
 
 /// What to fill the store with.
@@ -124,6 +130,7 @@ impl<'a> Source<'a> {
         match self.load.mix {
             Mix::Kubernetes if self.made > 1_000 && draw == 0 => (old, Kind::Delete),
             Mix::Kubernetes if self.made > 1_000 && draw <= 10 => (old, Kind::Put),
+            Mix::Updates if self.made > self.load.records / UPDATES_PER_KEY => (old, Kind::Put),
             _ => {
                 self.made += 1;
                 (self.made - 1, Kind::Put)
@@ -146,7 +153,9 @@ impl<'a> Source<'a> {
     fn value(&mut self) -> Vec<u8> {
         let mean = self.load.value_bytes;
         let size = match self.load.mix {
-            Mix::Kubernetes => mean / 2 + self.random.below(mean as u64 + 1) as usize,
+            Mix::Kubernetes | Mix::Updates => {
+                mean / 2 + self.random.below(mean as u64 + 1) as usize
+            }
             Mix::Large => mean,
         };
         let mut value = b"k8s\0".to_vec();

@@ -35,6 +35,8 @@ enum MixName {
     Kubernetes,
     /// Config maps of exactly the size asked for.
     Large,
+    /// A cluster's resources, each updated hundreds of times; 30,000 records or more.
+    Updates,
 }
 
 fn version(number: &str) -> Result<Version, String> {
@@ -46,6 +48,7 @@ fn main() -> anyhow::Result<()> {
     let mix = match args.mix {
         MixName::Kubernetes => Mix::Kubernetes,
         MixName::Large => Mix::Large,
+        MixName::Updates => Mix::Updates,
     };
     let (version, records, value_bytes) = (args.version, args.records, args.value_bytes);
     let start = Instant::now();

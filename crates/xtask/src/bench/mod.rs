@@ -31,8 +31,8 @@ pub struct Args {
     /// Mean size of a value.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = at_least_one())]
     value_bytes: u64,
-    /// A cluster's resources, or config maps all of one size.
-    #[arg(long, default_value = "kubernetes", value_parser = ["kubernetes", "large"])]
+    /// A cluster's resources, config maps all of one size, or few resources with long histories.
+    #[arg(long, default_value = "kubernetes", value_parser = ["kubernetes", "large", "updates"])]
     mix: String,
     /// Measured rounds; one more goes before them.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one())]
