@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 /// and each item may be a buffer of some megabytes.
 const WINDOW_MAX: u64 = 12;
 
-/// Runs `work` on the items of `items` on `threads` threads, at most 12, and gives the results to `consume` on
-/// the calling thread, in the order of the items.
+/// Runs `work` on the items of `items` on `threads` threads, at most 12, and gives the results to
+/// `consume` on the calling thread, in the order of the items.
 ///
 /// At most `2 x threads + 2` items, and never more than 12, are between `items` and the end of
 /// `consume`, whatever their number, so memory is bounded by the size of that many. The first error

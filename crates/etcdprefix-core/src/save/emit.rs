@@ -39,8 +39,8 @@ pub struct Emitted {
 
 /// Writes the file that `plan` describes to `sink`, whose name in messages is `path`.
 ///
-/// Memory: a buffer for each chunk in flight, of which there are at most 12: 4 MiB and what a record of
-/// a megabyte or so adds, with larger records up to 16 MiB.
+/// Memory: a buffer for each chunk in flight, of which there are at most 12: 4 MiB and what a record
+/// of a megabyte or so adds, with larger records up to 16 MiB.
 ///
 /// # Errors
 /// As planning, busy if the source changed since, I/O of the sink, interrupted.
