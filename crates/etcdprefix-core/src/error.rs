@@ -277,6 +277,12 @@ pub enum Corruption {
         /// The key's size.
         bytes: u64,
     },
+    /// A role that etcd could not decode, or one larger than any real one.
+    #[error("role does not decode: {why}")]
+    RoleInvalid {
+        /// The first fault.
+        why: &'static str,
+    },
     /// A record's value that etcd could not decode.
     #[error("record {revision} does not decode: {why}")]
     RecordInvalid {
@@ -347,11 +353,39 @@ pub enum Refusal {
         /// Those under `k8s:enc:kms:`.
         kms: u64,
     },
-    /// Role permissions name key ranges, which this version does not map.
-    #[error("{}, whose key ranges would still name the old prefix", counted(*roles, "auth role"))]
-    AuthRoles {
-        /// How many roles there are.
-        roles: u64,
+    /// Permissions for which no range under the new prefix has the same effect.
+    #[error(
+        "{} no equivalent under the new prefix, first {first}",
+        if *permissions == 1 { "1 permission has".into() } else { format!("{permissions} permissions have") }
+    )]
+    RolesStraddle {
+        /// How many.
+        permissions: u64,
+        /// The first one and its role.
+        first: String,
+    },
+    /// Permissions for keys of the destination, which would open what moves there.
+    #[error(
+        "{} would open records that move under {dest_prefix}, first {first}",
+        counted(*permissions, "permission")
+    )]
+    RolesEscalate {
+        /// The destination prefix.
+        dest_prefix: String,
+        /// How many.
+        permissions: u64,
+        /// The first one and its role.
+        first: String,
+    },
+    /// A permission that moves to the destination would open a key that is there already.
+    #[error("role {role} would get at {key}, which lies under {dest_prefix} already")]
+    RolesOpen {
+        /// The destination prefix.
+        dest_prefix: String,
+        /// The role.
+        role: String,
+        /// The first such key.
+        key: String,
     },
     /// The result could not be turned back into the source.
     #[error("not in place: {why}, so the change could not be undone")]

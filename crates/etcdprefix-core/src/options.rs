@@ -75,7 +75,7 @@ pub struct ChangePrefix {
     pub allow_empty: bool,
     /// Accept encrypted values that can't be decrypted under the new prefix.
     pub allow_undecryptable: bool,
-    /// Accept roles whose key ranges stay as they are.
+    /// Keep ranges of roles as they are where none under the new prefix has the same effect.
     pub allow_unmapped_roles: bool,
     /// Read the output back and prove it equal before it is published; on by default.
     pub verify: bool,

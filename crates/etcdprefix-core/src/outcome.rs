@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::options::Unmatched;
 use crate::progress::Phase;
+use crate::rewrite::roles::RoleCounts;
 
 /// What [`change_prefix`](crate::change_prefix) found and did.
 #[derive(Clone, Debug, Serialize)]
@@ -27,8 +28,10 @@ pub struct Outcome {
     /// What was found in the `key` bucket.
     #[serde(flatten)]
     pub census: Census,
-    /// Roles that grant key ranges; they were left as they are.
+    /// Roles.
     pub auth_roles: u64,
+    /// What became of their permissions.
+    pub auth: RoleCounts,
     /// The size of a page, which the output keeps.
     pub page_size_bytes: u64,
     /// The source's size with its trailer.

@@ -1,12 +1,14 @@
 //! What speaks against a change although the file is sound, decided from the plan alone.
 
 use crate::error::{BusyReason, Error, Refusal, Result, counted};
+use crate::format::leaf::LeafElement;
 use crate::key_table::{KeyHash, KeyHasher};
 use crate::options::{ChangePrefix, Target, Unmatched};
 use crate::read::{Leaves, Snapshot};
 use crate::rewrite::PrefixRule;
 use crate::rewrite::census::in_one_line;
 use crate::rewrite::key_bucket::{Record, judge};
+use crate::rewrite::roles::{self, PermissionFate, Reach, Rewritten};
 use crate::rewrite::rule::Verdict;
 use crate::rewrite::schema;
 use crate::run::output_bytes;
@@ -26,7 +28,9 @@ pub fn check(
         nothing_matches(plan, rule).filter(|_| !options.allow_empty),
         unmatched(plan, rule),
         undecryptable(plan).filter(|_| !options.allow_undecryptable),
-        roles(plan).filter(|_| !options.allow_unmapped_roles),
+        escalation(plan, rule),
+        opened(snapshot, plan, rule)?,
+        straddling(plan).filter(|_| !options.allow_unmapped_roles),
         collision(snapshot, plan, rule)?,
         irreversible(plan, rule).filter(|_| options.target == Target::InPlace),
         over_quota(output_bytes(snapshot, plan), options.target_quota_bytes),
@@ -41,14 +45,22 @@ pub fn check(
 pub fn warnings(plan: &Plan, rule: &PrefixRule, bytes_out: u64) -> Vec<String> {
     let census = plan.counts.census();
     let alarms = pairs_of(plan, "alarm");
-    let roles = auth_roles(plan);
+    let roles = &plan.roles;
     let sealed = census.encrypted.aesgcm + census.encrypted.kms;
     let revision = plan.bumped_revision.unwrap_or_default();
     let warnings = [
         (alarms > 0, format!("{} set, which a restore keeps", counted(alarms, "alarm"))),
         (
-            roles > 0,
-            format!("{} kept, which may name {}", counted(roles, "auth role"), shown(rule.src())),
+            roles.straddling > 0,
+            format!("{} kept without an equivalent", counted(roles.straddling, "permission")),
+        ),
+        (
+            roles.narrowed > 0,
+            format!(
+                "{} narrowed to the keys under {}",
+                counted(roles.narrowed, "permission"),
+                shown(rule.dst())
+            ),
         ),
         (
             sealed > 0,
@@ -65,11 +77,6 @@ pub fn warnings(plan: &Plan, rule: &PrefixRule, bytes_out: u64) -> Vec<String> {
         ),
     ];
     warnings.into_iter().filter(|(holds, _)| *holds).map(|(_, warning)| warning).collect()
-}
-
-/// How many roles the store has.
-pub fn auth_roles(plan: &Plan) -> u64 {
-    pairs_of(plan, schema::AUTH_ROLES)
 }
 
 fn pairs_of(plan: &Plan, name: &str) -> u64 {
@@ -110,9 +117,63 @@ fn undecryptable(plan: &Plan) -> Option<Refusal> {
     (records > 0).then_some(Refusal::Undecryptable { records, aesgcm, kms })
 }
 
-fn roles(plan: &Plan) -> Option<Refusal> {
-    let roles = auth_roles(plan);
-    (roles > 0).then_some(Refusal::AuthRoles { roles })
+fn straddling(plan: &Plan) -> Option<Refusal> {
+    let permissions = plan.roles.straddling;
+    let first = plan.roles.first(PermissionFate::Straddles);
+    (permissions > 0).then_some(Refusal::RolesStraddle { permissions, first })
+}
+
+fn escalation(plan: &Plan, rule: &PrefixRule) -> Option<Refusal> {
+    let permissions = plan.roles.escalating;
+    let (dest_prefix, first) = (shown(rule.dst()), plan.roles.first(PermissionFate::Escalates));
+    (permissions > 0).then_some(Refusal::RolesEscalate { dest_prefix, permissions, first })
+}
+
+/// A key that lies under the destination already and that a role gets at only after the change.
+fn opened(snapshot: &Snapshot, plan: &Plan, rule: &PrefixRule) -> Result<Option<Refusal>> {
+    let kept = rule.unmatched() == Unmatched::Keep && plan.counts.under_destination > 0;
+    if !kept || plan.roles.changed_roles == 0 {
+        return Ok(None);
+    }
+    let changed = changed_roles(snapshot, rule)?;
+    let mut found = None;
+    each_key(snapshot, rule, |key, verdict| {
+        let stays = verdict == Verdict::Unmatched && rule.is_under_destination(key);
+        let opens = |role: &&ChangedRole| role.after.opens(key, &role.before);
+        let role = Some(()).filter(|()| stays).and_then(|()| changed.iter().find(opens));
+        found = role.map(|role| (role.name.clone(), key.escape_ascii().to_string()));
+        found.is_none()
+    })?;
+    let dest_prefix = shown(rule.dst());
+    Ok(found.map(|(role, key)| Refusal::RolesOpen { dest_prefix, role, key }))
+}
+
+struct ChangedRole {
+    name: String,
+    before: Reach,
+    after: Reach,
+}
+
+fn changed_roles(snapshot: &Snapshot, rule: &PrefixRule) -> Result<Vec<ChangedRole>> {
+    let mut changed = Vec::new();
+    let Some(bucket) = snapshot.bucket(schema::AUTH_ROLES.as_bytes())? else {
+        return Ok(changed);
+    };
+    let mut leaves = Leaves::new(snapshot, &bucket);
+    while let Some(leaf) = leaves.next()? {
+        for index in 0..leaf.count() {
+            let LeafElement { key, value, .. } = leaf.element(index)?;
+            // Planning has decoded all of them.
+            let Ok(Rewritten { value: Some(rewritten), .. }) = roles::rewrite(rule, value) else {
+                continue;
+            };
+            if let (Ok(before), Ok(after)) = (Reach::of_role(value), Reach::of_role(&rewritten)) {
+                let name = key.escape_ascii().to_string();
+                changed.push(ChangedRole { name, before, after });
+            }
+        }
+    }
+    Ok(changed)
 }
 
 fn irreversible(plan: &Plan, rule: &PrefixRule) -> Option<Refusal> {
@@ -152,30 +213,40 @@ fn colliding_keys(
     hasher: KeyHasher,
     hash: KeyHash,
 ) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let Some(bucket) = snapshot.bucket(schema::KEY.as_bytes())? else {
-        return Ok(None);
-    };
     let (mut matched, mut unmatched) = (None, None);
+    each_key(snapshot, rule, |key, verdict| {
+        let replaced = verdict == Verdict::Replace;
+        let image = if replaced { rule.image(key) } else { key.to_vec() };
+        if hasher.hash(&image) == hash {
+            let slot = if replaced { &mut matched } else { &mut unmatched };
+            slot.get_or_insert_with(|| key.to_vec());
+        }
+        matched.is_none() || unmatched.is_none()
+    })?;
+    Ok(matched.zip(unmatched))
+}
+
+/// Shows every record's key until `more` says that it is enough. Planning has decoded all of them.
+fn each_key(
+    snapshot: &Snapshot,
+    rule: &PrefixRule,
+    mut more: impl FnMut(&[u8], Verdict) -> bool,
+) -> Result<()> {
+    let Some(bucket) = snapshot.bucket(schema::KEY.as_bytes())? else {
+        return Ok(());
+    };
     let mut leaves = Leaves::new(snapshot, &bucket);
     while let Some(leaf) = leaves.next()? {
         for index in 0..leaf.count() {
             let value = leaf.element(index)?.value;
-            let Ok(judged) = judge(rule, value) else {
-                continue;
-            };
+            let Ok(judged) = judge(rule, value) else { continue };
             let key = value.get(judged.key).unwrap_or_default();
-            if matches!(judged.record, Record::Empty) {
-                continue;
-            }
-            let replaced = rule.verdict(key) == Verdict::Replace;
-            let image = if replaced { rule.image(key) } else { key.to_vec() };
-            if hasher.hash(&image) == hash {
-                let slot = if replaced { &mut matched } else { &mut unmatched };
-                slot.get_or_insert_with(|| key.to_vec());
+            if !matches!(judged.record, Record::Empty) && !more(key, rule.verdict(key)) {
+                return Ok(());
             }
         }
     }
-    Ok(matched.zip(unmatched))
+    Ok(())
 }
 
 /// A prefix for messages: the empty one stands for the root.

@@ -207,7 +207,8 @@ impl<'a> Run<'a> {
             }
             error => error,
         })?;
-        verify::prove(&self.snapshot, &output, self.rule, self.options.threads, until)
+        let (unmapped_roles, threads) = (self.options.allow_unmapped_roles, self.options.threads);
+        verify::prove(&self.snapshot, &output, self.rule, unmapped_roles, threads, until)
     }
 
     fn same_hashes(&self, proof: &Proof, emitted: &Emitted) -> Result<Verification> {
@@ -258,7 +259,8 @@ impl<'a> Run<'a> {
             src_prefix: self.rule.src().into(),
             dest_prefix: self.rule.dst().into(),
             unmatched_mode: self.options.unmatched,
-            auth_roles: refuse::auth_roles(&plan),
+            auth_roles: plan.roles.roles,
+            auth: plan.roles.clone(),
             page_size_bytes: self.snapshot.page_size().bytes(),
             bytes_in: self.snapshot.file_bytes(),
             bytes_out,

@@ -139,9 +139,12 @@ impl EtcdServer {
     /// A client of this server. Requests are bounded in time; streams are not, so bound their
     /// messages with [`crate::within`].
     pub async fn client(&self) -> Result<Client> {
-        let options = ConnectOptions::new()
-            .with_connect_timeout(Duration::from_secs(5))
-            .with_timeout(Duration::from_secs(60));
+        Ok(Client::connect([&self.url], Some(bounded())).await?)
+    }
+
+    /// A client that has authenticated as `user`.
+    pub async fn client_as(&self, user: &str, password: &str) -> Result<Client> {
+        let options = bounded().with_user(user, password);
         Ok(Client::connect([&self.url], Some(options)).await?)
     }
 
@@ -170,6 +173,12 @@ impl EtcdServer {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
+}
+
+fn bounded() -> ConnectOptions {
+    ConnectOptions::new()
+        .with_connect_timeout(Duration::from_secs(5))
+        .with_timeout(Duration::from_secs(60))
 }
 
 /// Two free ports of the loopback address. They are held together, so they differ.

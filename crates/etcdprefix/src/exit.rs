@@ -41,9 +41,10 @@ exits! {
     Collision = 12, "collision: two keys would become one";
     Unmatched = 13, "unmatched keys with --unmatched fail";
     Undecryptable = 14, "values encrypted with the key as authenticated data (--allow-undecryptable)";
-    AuthRoles = 15, "roles grant key ranges (--allow-unmapped-roles)";
+    RolesStraddle = 15, "roles grant ranges that have no equivalent (--allow-unmapped-roles)";
     Irreversible = 16, "not in place: the change could not be undone (--output or --in-place)";
     Unholdable = 17, "etcd could not hold the result: empty key, value over 2^31-2 bytes, quota exceeded";
+    RolesEscalate = 19, "roles would get at more than before";
     Unproven = 20, "the written file did not prove equal: nothing was published";
     Interrupted = 130, "interrupted; the target is as it was";
 }
@@ -77,7 +78,8 @@ impl Exit {
             Refusal::Collision { .. } => Self::Collision,
             Refusal::Unmatched { .. } => Self::Unmatched,
             Refusal::Undecryptable { .. } => Self::Undecryptable,
-            Refusal::AuthRoles { .. } => Self::AuthRoles,
+            Refusal::RolesStraddle { .. } => Self::RolesStraddle,
+            Refusal::RolesEscalate { .. } | Refusal::RolesOpen { .. } => Self::RolesEscalate,
             Refusal::Irreversible { .. } => Self::Irreversible,
             Refusal::EmptyKey { .. }
             | Refusal::ValueTooLarge { .. }
@@ -120,7 +122,8 @@ mod tests {
     #[test]
     fn refusals_have_their_own_codes() {
         let refused = |refusal| Exit::of(&Error::Refused { path: "s.db".into(), refusal });
-        assert_eq!(refused(Refusal::AuthRoles { roles: 1 }).code(), 15);
+        let first = "read /a of role r".to_owned();
+        assert_eq!(refused(Refusal::RolesStraddle { permissions: 1, first }).code(), 15);
         let why = "1 unmatched key".to_owned();
         assert_eq!(refused(Refusal::Irreversible { why }).code(), 16);
         let key = "/registry".to_owned();

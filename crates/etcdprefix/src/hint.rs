@@ -120,8 +120,12 @@ fn refusal_hint(refusal: &Refusal) -> Option<&'static str> {
             "to rewrite these objects under identity, aescbc or secretbox before the snapshot, \
              or --allow-undecryptable"
         }
-        Refusal::AuthRoles { .. } => {
-            "--allow-unmapped-roles, and grant the roles anew after the restore"
+        Refusal::RolesStraddle { .. } => {
+            "`etcdctl role grant-permission` with ranges inside of the prefix before the snapshot, or \
+             --allow-unmapped-roles to keep such ranges as they are"
+        }
+        Refusal::RolesEscalate { .. } | Refusal::RolesOpen { .. } => {
+            "`etcdctl role revoke-permission` before the snapshot, or another --dest-prefix"
         }
         Refusal::Irreversible { .. } => "--output FILE to keep the source, or --in-place",
         Refusal::EmptyKey { .. } => "a --dest-prefix that is not empty",
@@ -166,7 +170,10 @@ mod tests {
                 refused(Refusal::Undecryptable { records, aesgcm: 1, kms: 0 }),
                 "--allow-undecryptable",
             ),
-            (refused(Refusal::AuthRoles { roles: 1 }), "--allow-unmapped-roles"),
+            (
+                refused(Refusal::RolesStraddle { permissions: 1, first: "r".into() }),
+                "--allow-unmapped-roles",
+            ),
             (refused(Refusal::Irreversible { why: "x".into() }), "--in-place"),
         ];
         for (error, flag) in cases {

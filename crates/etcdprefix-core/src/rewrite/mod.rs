@@ -3,6 +3,7 @@
 pub mod census;
 pub mod encryption;
 pub mod key_bucket;
+pub mod roles;
 pub mod rule;
 pub mod schema;
 pub mod wire;

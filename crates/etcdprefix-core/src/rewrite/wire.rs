@@ -94,6 +94,38 @@ pub fn put_varint(out: &mut [u8; VARINT_BYTES_MAX], mut number: u64) -> usize {
     VARINT_BYTES_MAX
 }
 
+/// A field of any message.
+pub struct Field<'a> {
+    /// Its number.
+    pub number: u64,
+    /// All of its bytes, the tag included.
+    pub raw: &'a [u8],
+    /// Its value, if it is of one of the two kinds that etcd's messages use.
+    pub value: FieldValue<'a>,
+}
+
+/// The value of a field.
+pub enum FieldValue<'a> {
+    /// A number.
+    Varint(u64),
+    /// Bytes, text or a message.
+    Bytes(&'a [u8]),
+    /// Of another kind.
+    Other,
+}
+
+/// The fields of `message` in order, ending with the first fault; errors as [`scan`].
+pub fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, WireError>> {
+    let mut reader = Reader { bytes: message, at: 0 };
+    let mut failed = false;
+    std::iter::from_fn(move || {
+        let more = !failed && reader.at < message.len();
+        let field = more.then(|| reader.field());
+        failed = matches!(field, Some(Err(_)));
+        field
+    })
+}
+
 enum Content {
     Varint(u64),
     Bytes { range: Range<usize>, length_bytes: usize },
@@ -105,7 +137,20 @@ struct Reader<'a> {
     at: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn field(&mut self) -> Result<Field<'a>, WireError> {
+        let start = self.at;
+        let (number, wire) = self.tag()?;
+        let value = match self.content(wire, number)? {
+            Content::Varint(value) => FieldValue::Varint(value),
+            Content::Bytes { range, .. } => {
+                FieldValue::Bytes(self.bytes.get(range).unwrap_or_default())
+            }
+            Content::Other => FieldValue::Other,
+        };
+        Ok(Field { number, raw: self.bytes.get(start..self.at).unwrap_or_default(), value })
+    }
+
     fn tag(&mut self) -> Result<(u64, u8), WireError> {
         let tag = self.varint()?;
         let (number, wire) = (tag >> 3, (tag & 7) as u8);

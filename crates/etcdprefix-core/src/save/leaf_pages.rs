@@ -98,6 +98,8 @@ pub enum CellValue {
     Copy(Range<usize>),
     /// The source, with another key prefix.
     Splice(Range<usize>, Splice),
+    /// Made anew.
+    New(Vec<u8>),
     /// A bucket header, with its page if it is inline.
     Bucket(Vec<u8>),
 }
@@ -148,6 +150,7 @@ fn render_cell(
             out.put_hashed(rule.dst().as_bytes())?;
             out.put_hashed(slice(value.start + splice.cut.end..value.end))
         }
+        CellValue::New(value) => out.put_hashed(value),
         // The status hash sees a sub-bucket's name only.
         CellValue::Bucket(value) => out.put(value),
     }

@@ -9,6 +9,7 @@ use crate::progress::{Progress, step};
 use crate::read::{Bucket, PageSet, Snapshot, Unit, Units};
 use crate::rewrite::PrefixRule;
 use crate::rewrite::census::Counts;
+use crate::rewrite::roles::RoleCounts;
 use crate::rewrite::schema::{self, RecordKey};
 use crate::save::chunk::Chunk;
 use crate::save::pack::{ElementAt, Packer};
@@ -24,13 +25,37 @@ const BUCKETS_MAX: usize = 65_536;
 /// The output's meta pages take the next two transaction ids, and etcd goes on from there.
 const TXID_MAX: u64 = u64::MAX / 2;
 
+/// What becomes of a bucket's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BucketKind {
+    /// The root bucket: all of them are buckets.
+    Root,
+    /// Bucket `key`: records under the rule.
+    Records,
+    /// Bucket `authRoles`: permissions under the rule.
+    Roles,
+    /// They are copied.
+    Plain,
+}
+
+impl BucketKind {
+    fn of(bucket: &Bucket, depth: usize) -> Self {
+        match (depth, &*bucket.name) {
+            (0, _) => Self::Root,
+            (1, name) if *name == *schema::KEY.as_bytes() => Self::Records,
+            (1, name) if *name == *schema::AUTH_ROLES.as_bytes() => Self::Roles,
+            _ => Self::Plain,
+        }
+    }
+}
+
 /// A bucket of the output.
 #[derive(Debug)]
 pub struct TreePlan {
     /// The bucket in the source.
     pub bucket: Bucket,
-    /// Whether its values are records under the rule.
-    pub is_records: bool,
+    /// What its values are.
+    pub kind: BucketKind,
     /// Where its units begin in the source.
     pub units: Vec<Unit>,
     /// Its sub-buckets in key order.
@@ -54,6 +79,8 @@ pub struct Plan {
     pub tree: TreePlan,
     /// What the records are.
     pub counts: Counts,
+    /// What became of the roles.
+    pub roles: RoleCounts,
     /// Live keys and collisions.
     pub keys: KeyTotals,
     /// What hashed the keys, to find a collision's again.
@@ -85,6 +112,7 @@ pub fn plan(
         progress,
         seen: PageSet::for_pages_of(snapshot),
         counts: Counts::default(),
+        roles: RoleCounts::default(),
         keys: KeyTable::new(key_table::LIMIT_BYTES),
         buckets: 0,
         bumped_revision: None,
@@ -94,7 +122,7 @@ pub fn plan(
         return Err(snapshot.damaged(Location::default(), damage));
     }
     let mut tree = planner.tree(snapshot.root_bucket(), 0)?;
-    if !tree.children.iter().any(|child| child.is_records) {
+    if !tree.children.iter().any(|child| child.kind == BucketKind::Records) {
         let damage = Corruption::BucketMissing { name: schema::KEY };
         return Err(snapshot.damaged(Location::default(), damage));
     }
@@ -102,6 +130,7 @@ pub fn plan(
     Ok(Plan {
         tree,
         counts: planner.counts,
+        roles: planner.roles,
         hasher: planner.keys.hasher(),
         keys: planner.keys.finish()?,
         high_water_mark,
@@ -117,6 +146,7 @@ struct Planner<'s> {
     progress: &'s dyn Progress,
     seen: PageSet,
     counts: Counts,
+    roles: RoleCounts,
     keys: KeyTable,
     buckets: usize,
     bumped_revision: Option<i64>,
@@ -131,12 +161,12 @@ impl Planner<'_> {
         if depth > NESTING_MAX {
             return Err(self.damaged(Corruption::TooDeep { limit: NESTING_MAX }));
         }
-        let is_records = depth == 1 && *bucket.name == *schema::KEY.as_bytes();
+        let kind = BucketKind::of(&bucket, depth);
         let mut packing = Packing::new(self.snapshot, &bucket, self.tuning);
-        if is_records {
+        if kind == BucketKind::Records {
             self.pack_records(&mut packing)?
         } else {
-            self.pack(&mut packing, depth)?
+            self.pack(&mut packing, kind, depth)?
         }
         let packed = packing.packer.finish();
         let page_bytes = page::HEADER_BYTES as u64 + packed.element_bytes;
@@ -144,7 +174,7 @@ impl Planner<'_> {
         let small = page_bytes <= self.snapshot.page_size().bytes() / 4;
         let inline = depth > 0 && packing.children.is_empty() && small;
         Ok(TreePlan {
-            is_records,
+            kind,
             units: packing.units,
             children: packing.children,
             chunks: packed.chunks,
@@ -157,7 +187,7 @@ impl Planner<'_> {
     }
 
     /// Packs a bucket of plain values, sub-buckets first; one after the other, for they are small.
-    fn pack(&mut self, packing: &mut Packing<'_>, depth: usize) -> Result<()> {
+    fn pack(&mut self, packing: &mut Packing<'_>, kind: BucketKind, depth: usize) -> Result<()> {
         let bucket = packing.bucket.clone();
         // The walk can't go on while sub-buckets enter their pages, so its units come first.
         let units = Units::new(self.snapshot, &bucket, &mut self.seen);
@@ -166,10 +196,15 @@ impl Planner<'_> {
         while let Some(unit) = units.next()? {
             all.push(unit);
         }
-        let treatment = if depth == 0 { Treatment::Buckets } else { Treatment::Copy };
+        let treatment = match kind {
+            BucketKind::Root => Treatment::Buckets,
+            BucketKind::Roles => Treatment::Roles(self.rule),
+            BucketKind::Records | BucketKind::Plain => Treatment::Copy,
+        };
         for unit in all {
-            let sizes = size_unit(self.snapshot, &bucket, &unit, treatment)?;
+            let mut sizes = size_unit(self.snapshot, &bucket, &unit, treatment)?;
             step(self.progress, unit.bytes)?;
+            self.roles.merge(std::mem::take(&mut sizes.roles));
             let mut plans = Vec::new();
             for child in &sizes.buckets {
                 plans.push(self.tree(child.clone(), depth + 1)?);

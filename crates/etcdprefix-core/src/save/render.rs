@@ -11,12 +11,13 @@ use crate::format::page::{LEAF, PageHeader};
 use crate::read::{Leaf, Leaves, PageRun, Snapshot};
 use crate::rewrite::PrefixRule;
 use crate::rewrite::key_bucket::{Record, judge};
+use crate::rewrite::roles;
 use crate::rewrite::schema::RecordKey;
 use crate::save::branch_pages::{groups, render_branch};
 use crate::save::buffer::{PageBuffer, PageOut};
 use crate::save::chunk::Chunk;
 use crate::save::leaf_pages::{Cell, CellValue, LeafFill, LeafShape, leaf_header, render_leaf};
-use crate::save::plan::TreePlan;
+use crate::save::plan::{BucketKind, TreePlan};
 use crate::save::size::{is_kept, value_bytes};
 use crate::units::Pgid;
 
@@ -156,23 +157,41 @@ impl<'s, 'p, O: PageOut> Renderer<'s, 'p, O> {
             let value_bytes = bytes.len() as u64;
             return Ok(Some(Cell { run, key, value: CellValue::Bucket(bytes), value_bytes }));
         }
-        if !self.tree.is_records {
-            let value_bytes = value.len() as u64;
-            return Ok(Some(Cell { run, key, value: CellValue::Copy(value), value_bytes }));
-        }
-        let rule = self.source.rule;
+        let rendered = match self.tree.kind {
+            BucketKind::Records => self.record(leaf, index, &span)?,
+            BucketKind::Roles => Some(self.role(leaf, index, value)?),
+            BucketKind::Root | BucketKind::Plain => {
+                let value_bytes = value.len() as u64;
+                Some((CellValue::Copy(value), value_bytes))
+            }
+        };
+        Ok(rendered.map(|(value, value_bytes)| Cell { run, key, value, value_bytes }))
+    }
+
+    /// A record's value in the output and its size, `None` if it is dropped.
+    fn record(
+        &self,
+        leaf: &Leaf<'_>,
+        index: usize,
+        span: &ElementSpan,
+    ) -> Result<Option<(CellValue, u64)>> {
+        let (rule, value) = (self.source.rule, span.value.clone());
         let bytes = leaf.run.bytes.get(value.clone()).unwrap_or_default();
-        let judged = judge(rule, bytes).map_err(|why| undecodable(leaf, index, &span, why))?;
+        let judged = judge(rule, bytes).map_err(|why| undecodable(leaf, index, span, why))?;
         let value_bytes = value_bytes(rule, &judged, bytes.len());
         Ok(match judged.record {
-            Record::Matched { splice, .. } => {
-                Some(Cell { run, key, value: CellValue::Splice(value, splice), value_bytes })
-            }
-            record if is_kept(rule, &record) => {
-                Some(Cell { run, key, value: CellValue::Copy(value), value_bytes })
-            }
+            Record::Matched { splice, .. } => Some((CellValue::Splice(value, splice), value_bytes)),
+            record if is_kept(rule, &record) => Some((CellValue::Copy(value), value_bytes)),
             _ => None,
         })
+    }
+
+    fn role(&self, leaf: &Leaf<'_>, index: usize, value: Range<usize>) -> Result<(CellValue, u64)> {
+        let bytes = leaf.run.bytes.get(value.clone()).unwrap_or_default();
+        let role = roles::rewrite(self.source.rule, bytes)
+            .map_err(|why| leaf.damaged(index, Corruption::RoleInvalid { why }))?;
+        let value_bytes = role.value.as_ref().map_or(value.len(), Vec::len) as u64;
+        Ok((role.value.map_or(CellValue::Copy(value), CellValue::New), value_bytes))
     }
 
     fn push(&mut self, mut cell: Cell) -> Result<()> {

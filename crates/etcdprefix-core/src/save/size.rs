@@ -10,6 +10,7 @@ use crate::read::{Bucket, Leaf, Leaves, Snapshot, Unit};
 use crate::rewrite::PrefixRule;
 use crate::rewrite::census::Counts;
 use crate::rewrite::key_bucket::{Judged, Record, VALUE_BYTES_MAX, judge};
+use crate::rewrite::roles::{self, RoleCounts};
 use crate::rewrite::schema::RecordKey;
 
 /// bbolt's limit for keys (`MaxKeySize`, v1.3).
@@ -51,6 +52,8 @@ pub struct UnitSizes {
     pub counts: Counts,
     /// Their keys in the output, for live keys and collisions.
     pub hashes: Vec<(KeyHash, KeyFlags)>,
+    /// What becomes of the roles among them.
+    pub roles: RoleCounts,
 }
 
 /// How the values of a bucket are treated.
@@ -62,6 +65,8 @@ pub enum Treatment<'a> {
     Copy,
     /// Bucket `key`: records under the rule.
     Records(&'a PrefixRule, KeyHasher),
+    /// Bucket `authRoles`: permissions under the rule.
+    Roles(&'a PrefixRule),
 }
 
 /// Sizes the elements of `unit`.
@@ -144,6 +149,7 @@ impl Sizer<'_> {
                 Ok(Sized::Record { key_bytes, value_bytes: element.value.len() as u32 })
             }
             Treatment::Records(rule, hasher) => self.record(leaf, index, element, rule, hasher),
+            Treatment::Roles(rule) => self.role(leaf, index, element, rule),
         }
     }
 
@@ -153,6 +159,20 @@ impl Sizer<'_> {
         }
         self.sizes.buckets.push(Bucket::from_element(self.snapshot, key, value)?);
         Ok(Sized::Bucket { key_bytes: key.len() as u32 })
+    }
+
+    fn role(
+        &mut self,
+        leaf: &Leaf<'_>,
+        index: usize,
+        element: &LeafElement<'_>,
+        rule: &PrefixRule,
+    ) -> Result<Sized> {
+        let role = roles::rewrite(rule, element.value)
+            .map_err(|why| leaf.damaged(index, Corruption::RoleInvalid { why }))?;
+        self.sizes.roles.merge(role.counts);
+        let value_bytes = role.value.map_or(element.value.len(), |value| value.len());
+        Ok(Sized::Record { key_bytes: element.key.len() as u32, value_bytes: value_bytes as u32 })
     }
 
     fn record(

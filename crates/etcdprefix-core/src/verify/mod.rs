@@ -4,6 +4,7 @@
 mod compare;
 mod pairs;
 mod record;
+mod roles;
 mod status;
 pub mod structure;
 

@@ -16,9 +16,9 @@ pub struct Record<'v> {
     pub canonical: bool,
 }
 
-const VARINT: u8 = 0;
+pub const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
-const BYTES: u8 = 2;
+pub const BYTES: u8 = 2;
 const GROUP: u8 = 3;
 const GROUP_END: u8 = 4;
 const FIXED32: u8 = 5;
@@ -79,12 +79,12 @@ fn expect_kind(number: i32, kind: u8) -> Result<(), &'static str> {
 }
 
 /// A field's number as the decoder sees it, in 32 bits, and its kind.
-fn tag(rest: &mut &[u8]) -> Result<(i32, u8), &'static str> {
+pub fn tag(rest: &mut &[u8]) -> Result<(i32, u8), &'static str> {
     let tag = varint(rest)?;
     Ok(((tag >> 3) as i32, (tag & 7) as u8))
 }
 
-fn skip(rest: &mut &[u8], mut kind: u8) -> Result<(), &'static str> {
+pub fn skip(rest: &mut &[u8], mut kind: u8) -> Result<(), &'static str> {
     let mut open_groups = 0_u64;
     loop {
         match kind {
@@ -104,7 +104,7 @@ fn skip(rest: &mut &[u8], mut kind: u8) -> Result<(), &'static str> {
     }
 }
 
-fn bytes<'v>(rest: &mut &'v [u8]) -> Result<&'v [u8], &'static str> {
+pub fn bytes<'v>(rest: &mut &'v [u8]) -> Result<&'v [u8], &'static str> {
     let len = varint(rest)?;
     take(rest, len)
 }
@@ -116,7 +116,7 @@ fn take<'v>(rest: &mut &'v [u8], len: u64) -> Result<&'v [u8], &'static str> {
     Ok(taken)
 }
 
-fn varint(rest: &mut &[u8]) -> Result<u64, &'static str> {
+pub fn varint(rest: &mut &[u8]) -> Result<u64, &'static str> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, after) = rest.split_first().ok_or("varint cut short")?;

@@ -192,14 +192,67 @@ fn values_bound_to_their_key_are_refused() {
     with("/other/s").run().unwrap();
 }
 
+/// A store of these keys with one role, whose permissions are key and range end.
+fn with_role(keys: &[&str], grants: &[(&str, &str)]) -> Case {
+    let mut source = Source::with_records(puts(keys));
+    source.bucket_mut("authRoles").pairs.push((b"r".to_vec(), role(grants)));
+    Case::of(&source)
+}
+
+fn role(grants: &[(&str, &str)]) -> Vec<u8> {
+    let field = |tag: u8, bytes: &[u8]| [&[tag, bytes.len() as u8], bytes].concat();
+    let grant = |&(key, end): &(&str, &str)| {
+        let end = if end.is_empty() { Vec::new() } else { field(0x1A, end.as_bytes()) };
+        field(0x12, &[b"\x08\x02".to_vec(), field(0x12, key.as_bytes()), end].concat())
+    };
+    let grants: Vec<_> = grants.iter().map(grant).collect();
+    [field(0x0A, b"r"), grants.concat()].concat()
+}
+
 #[test]
-fn roles_are_refused() {
-    let mut source = Source::with_records(puts(&["/registry/a"]));
-    let roles = source.bucket_mut("authRoles");
-    roles.pairs.push((b"reader".to_vec(), b"\x0a\x06reader".to_vec()));
-    assert_eq!(Case::of(&source).refused(), Refusal::AuthRoles { roles: 1 });
-    let allowed = Case::of(&source).with(|o| o.allow_unmapped_roles = true);
-    assert_eq!(allowed.run().unwrap().warnings.len(), 1);
+fn roles_move_with_their_keys() {
+    let case = with_role(&["/registry/a"], &[("/registry/", "/registry0"), ("\0", "\0")]);
+    let outcome = case.run().unwrap();
+    let bolt = Bolt::open(&case.options.db).unwrap();
+    let moved = role(&[("\0", "\0"), ("/c1/", "/c10")]);
+    assert_eq!(bolt.bucket(b"authRoles").unwrap(), [(&b"r"[..], &*moved)]);
+    assert_eq!((outcome.auth.moved, outcome.auth.permissions, outcome.auth_roles), (1, 2, 1));
+    assert_eq!(outcome.verification, Verification::Comparison);
+    let untouched = with_role(&["/registry/a"], &[("/x", "")]).run().unwrap();
+    assert_eq!(untouched.verification, Verification::InverseHash);
+    let narrowed = with_role(&["/registry/a"], &[("/registry", "/registrz")]).run().unwrap();
+    assert_eq!(narrowed.warnings, ["1 permission narrowed to the keys under /c1"]);
+}
+
+#[test]
+fn roles_that_cannot_move_are_refused() {
+    let straddles = || with_role(&["/registry/a"], &[("/registry/", "\0")]);
+    assert!(matches!(straddles().refused(), Refusal::RolesStraddle { permissions: 1, .. }));
+    let allowed = straddles().with(|o| o.allow_unmapped_roles = true).run().unwrap();
+    assert_eq!(allowed.warnings, ["1 permission kept without an equivalent"]);
+    let escalates = with_role(&["/registry/a"], &[("/c1/", "/c10")]);
+    let escalates = escalates.with(|o| o.allow_unmapped_roles = true);
+    assert!(matches!(escalates.refused(), Refusal::RolesEscalate { permissions: 1, .. }));
+    let mut damaged = Source::with_records(puts(&["/registry/a"]));
+    damaged.bucket_mut("authRoles").pairs.push((b"r".to_vec(), b"\x12\x05".to_vec()));
+    assert!(Case::of(&damaged).failed().to_string().contains("bucket authRoles"));
+}
+
+/// A role that moves must not open what lies under the destination already.
+#[test]
+fn keys_under_the_destination_stay_closed() {
+    let keys = ["/registry/pods/a", "/c1/pods/b", "/c1/secrets/c"];
+    let to = |case: Case| case.beside();
+    let opened = |end| to(with_role(&keys, &[("/registry/pods/", end)]));
+    assert!(matches!(
+        opened("/registry/pods0").refused(),
+        Refusal::RolesOpen { key, .. } if key == "/c1/pods/b"
+    ));
+    opened("/registry/pods/b").run().unwrap();
+    let drops = opened("/registry/pods0").with(|o| o.unmatched = Unmatched::Drop);
+    drops.run().unwrap();
+    let reached = &[("/c1/", "/c10"), ("/registry/", "/registry0")];
+    to(with_role(&keys, reached)).run().unwrap();
 }
 
 #[test]

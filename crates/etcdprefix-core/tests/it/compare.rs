@@ -40,7 +40,7 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 
 fn proof(source: &Snapshot, output: Vec<u8>, rule: &PrefixRule) -> Result<Proof> {
     let output = Snapshot::from_storage(Box::new(output), Path::new("out.db"))?;
-    prove(source, &output, rule, 2, &Silent)
+    prove(source, &output, rule, false, 2, &Silent)
 }
 
 fn rule(dst: &str, unmatched: Unmatched) -> PrefixRule {

@@ -90,7 +90,7 @@ pub struct ChangePrefixArgs {
     #[arg(long)]
     allow_undecryptable: bool,
 
-    /// Accept roles whose key ranges stay as they are
+    /// Keep ranges of roles that have no equivalent under the new prefix
     #[arg(long)]
     allow_unmapped_roles: bool,
 

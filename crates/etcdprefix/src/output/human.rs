@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use etcdprefix_core::outcome::{Components, InputTrailer, Verification};
+use etcdprefix_core::rewrite::roles::RoleCounts;
 use etcdprefix_core::{Outcome, Unmatched};
 
 use crate::output::humanize;
@@ -126,14 +127,28 @@ fn oddities(outcome: &Outcome) -> Vec<(&'static str, String)> {
         rows.push(("encrypted", value));
     }
     if outcome.auth_roles > 0 {
-        let value = format!("{} with key ranges, left as they are", thousands(outcome.auth_roles));
-        rows.push(("auth roles", value));
+        rows.push(("auth roles", roles(&outcome.auth)));
     }
     if census.noncanonical > 0 {
         let value = format!("{} not encoded as etcd does", count(census.noncanonical, "record"));
         rows.push(("encoding", value));
     }
     rows
+}
+
+fn roles(auth: &RoleCounts) -> String {
+    let mut text =
+        format!("{} changed of {}", thousands(auth.changed_roles), thousands(auth.roles));
+    for (permissions, fate) in [
+        (auth.moved, "moved"),
+        (auth.narrowed, "narrowed"),
+        (auth.straddling, "without equivalent, as before"),
+    ] {
+        if permissions > 0 {
+            text += &format!("; {} {fate}", count(permissions, "permission"));
+        }
+    }
+    text
 }
 
 fn size(outcome: &Outcome) -> String {

@@ -4,6 +4,7 @@ use etcdprefix_core::outcome::{
     Census, Component, Components, InputTrailer, Known, PhaseTime, Verification,
 };
 use etcdprefix_core::progress::Phase;
+use etcdprefix_core::rewrite::roles::RoleCounts;
 use etcdprefix_core::{Outcome, Unmatched};
 
 /// The one of docs/cli-contract.md.
@@ -18,6 +19,7 @@ pub fn in_place() -> Outcome {
         unmatched_mode: Unmatched::Keep,
         census: census(),
         auth_roles: 0,
+        auth: RoleCounts::default(),
         page_size_bytes: 4096,
         bytes_in: 36_896,
         bytes_out: 28_704,

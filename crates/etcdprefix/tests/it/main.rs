@@ -4,6 +4,8 @@
 mod fixtures;
 // The same for stores made here, with everything that a snapshot can hold.
 mod live;
+// Users, roles and their permissions, before and after, asked of servers that have auth enabled.
+mod auth;
 // The names and arguments of the programs that this one replaces.
 mod drop_in;
 // `snapshot status` against the recorded output of eight versions of etcdutl.

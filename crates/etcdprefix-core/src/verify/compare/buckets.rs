@@ -10,6 +10,7 @@ use crate::progress::step;
 use crate::read::{Bucket, PageSet};
 use crate::rewrite::schema;
 use crate::verify::pairs::{Pair, Pairs};
+use crate::verify::roles::same_effect;
 
 /// Buckets in buckets, which etcd never makes; more is an attack.
 const MAX_LEVELS: usize = 64;
@@ -29,6 +30,8 @@ pub(super) struct Comparison {
 struct Both<'s, 'p> {
     source: Pairs<'s, 'p>,
     output: Pairs<'s, 'p>,
+    /// Whether the values are roles, which the rule changes.
+    of_roles: bool,
 }
 
 /// What the next pair of both files turned out to be.
@@ -72,10 +75,12 @@ impl Comparison {
             self.hashes.append(&records.hashes);
             self.records = records.source;
             self.output = records.output;
-            self.reversible = records.reversible;
+            self.reversible &= records.reversible;
         } else {
-            let pairs = prover.plain_bucket((source, output), seen)?;
-            self.append_same(&pairs);
+            let (before, after) = prover.plain_bucket((source, output), seen)?;
+            // Roles that changed were proved by their effect, which does not give the old bytes.
+            self.hashes.append(&Hashes { source: before, output: after, inverse: before });
+            self.reversible &= before == after;
         }
         Ok(())
     }
@@ -86,15 +91,16 @@ impl Comparison {
 }
 
 impl Prover<'_> {
-    /// Proves a bucket equal with all that is in it; gives the hash of its own pairs.
+    /// Proves a bucket equal with all that is in it; gives the hashes of its own pairs.
     fn plain_bucket(
         &self,
         (source, output): (&Bucket, &Bucket),
         seen: &RefCell<PageSet>,
-    ) -> Result<Crc> {
+    ) -> Result<(Crc, Crc)> {
         let name = source.display_name();
         let mut below: Vec<Both<'_, '_>> = Vec::new();
         let mut top = Both::open(self, source, output, seen);
+        top.of_roles = *source.name == *schema::AUTH_ROLES.as_bytes();
         loop {
             let innermost = below.last_mut().unwrap_or(&mut top);
             step(self.progress, 0)?;
@@ -112,11 +118,18 @@ impl Prover<'_> {
                 Same::End => {}
             }
         }
+        let of_roles = top.of_roles;
         let (source, output) = (top.source.into_crc(), top.output.into_crc());
-        if source != output {
+        if source != output && !of_roles {
             return Err(self.differs(format!("bucket {name}: its hash differs")));
         }
-        Ok(output)
+        Ok((source, output))
+    }
+}
+
+impl Prover<'_> {
+    fn same_role(&self, source: &[u8], output: &[u8]) -> Result<(), String> {
+        same_effect(self.rule, source, output, self.unmapped_roles)
     }
 }
 
@@ -130,6 +143,7 @@ impl<'s, 'p> Both<'s, 'p> {
         Self {
             source: Pairs::whole(prover.source, source, Some(seen)),
             output: Pairs::whole(prover.output, output, None),
+            of_roles: false,
         }
     }
 
@@ -150,9 +164,14 @@ impl<'s, 'p> Both<'s, 'p> {
             return Err(differs(prover, bucket, source, "became or was a bucket"));
         }
         if !source.is_bucket {
-            return match source.value == output.value {
-                true => Ok(Same::Pair),
-                false => Err(differs(prover, bucket, source, "has another value")),
+            let same = match self.of_roles {
+                true => prover.same_role(source.value, output.value),
+                false if source.value == output.value => Ok(()),
+                false => Err("has another value".into()),
+            };
+            return match same {
+                Ok(()) => Ok(Same::Pair),
+                Err(how) => Err(differs(prover, bucket, source, &how)),
             };
         }
         if sequence(source.value) != sequence(output.value) {

@@ -40,6 +40,9 @@ pub struct Proof {
 /// Proves that `output` is sound, laid out as this crate lays out files, sealed, and equal to
 /// `source` under `rule`. The caller begins the phase; `output`'s `pages_bytes()` are reported.
 ///
+/// Roles have to grant under the new prefix what they granted before; with `unmapped_roles` ranges
+/// that have no equivalent may be as they were.
+///
 /// It runs on `threads` threads, but at most four, and two more, for the SHA-256 pass and the
 /// structure; an output read in windows has its own to read ahead. It takes a few MiB a thread.
 ///
@@ -50,6 +53,7 @@ pub fn prove(
     source: &Snapshot,
     output: &Snapshot,
     rule: &PrefixRule,
+    unmapped_roles: bool,
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Proof> {
@@ -57,7 +61,7 @@ pub fn prove(
     let quiet = Until::new(progress);
     let sound = Until::new(&quiet);
     let equal = Until::new(&sound);
-    let prover = |progress| Prover { source, output, rule, progress };
+    let prover = |progress| Prover { source, output, rule, unmapped_roles, progress };
     // Side by side, since all three read the output from its first page to its last.
     let (structure, content, seal) = std::thread::scope(|scope| {
         let seal = spawn(scope, || prover(&equal).sealed(progress));
@@ -82,6 +86,7 @@ struct Prover<'a> {
     source: &'a Snapshot,
     output: &'a Snapshot,
     rule: &'a PrefixRule,
+    unmapped_roles: bool,
     /// Interrupts all parts of the proof; shows nothing.
     progress: &'a dyn Progress,
 }

@@ -62,13 +62,14 @@ fn overridden_dangers_stay_visible() {
     outcome.input_trailer = InputTrailer::Mismatch;
     outcome.verification = Verification::Skipped;
     outcome.auth_roles = 2;
+    outcome.auth = RoleCounts { roles: 2, straddling: 1, ..RoleCounts::default() };
     outcome.census.encrypted.kms = 5;
     outcome.census.noncanonical = 1;
     let text = summary(&outcome);
     for part in [
         "SHA-256 trailer WRONG (accepted)",
         "NONE (--no-verify)",
-        "auth roles   2 with key ranges, left as they are",
+        "auth roles   0 changed of 2; 1 permission without equivalent, as before",
         "encrypted    aesgcm 0, kms 5: not decryptable",
         "encoding     1 record not encoded as etcd does",
     ] {
