@@ -10,6 +10,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
 use crate::units::{Pgid, Revision};
 
 /// The result of everything in this crate that can fail.
@@ -340,18 +342,18 @@ pub enum Refusal {
         /// Their first path components.
         components: String,
     },
-    /// Values whose decryption needs the old key.
+    /// Values whose decryption needs the old key. kube-apiserver passes the etcd key, prefix
+    /// included, as authenticated data to AES-GCM.
     #[error(
-        "{} encrypted with the etcd key as authenticated data (aesgcm {aesgcm}, kms {kms}), which \
-         kube-apiserver could not decrypt under the new prefix", counted(*records, "value")
+        "{} encrypted with the etcd key as authenticated data: {resources}; under the new prefix \
+         kube-apiserver fails on them with \"cipher: message authentication failed\"",
+        counted(*records, "value")
     )]
     Undecryptable {
         /// All of them.
         records: u64,
-        /// Those under `k8s:enc:aesgcm:`.
-        aesgcm: u64,
-        /// Those under `k8s:enc:kms:`.
-        kms: u64,
+        /// By provider and resource.
+        resources: String,
     },
     /// Permissions for which no range under the new prefix has the same effect.
     #[error(
@@ -417,6 +419,46 @@ pub enum Refusal {
         /// The quota given.
         quota_bytes: u64,
     },
+    /// There is no room for the output. Only a dry run tells it so: the change itself ends with
+    /// [`Error::Io`] when it takes the space.
+    #[error("the output has {bytes} bytes, but only {free_bytes} are free where it goes")]
+    NoSpace {
+        /// The output's size.
+        bytes: u64,
+        /// Bytes free.
+        free_bytes: u64,
+    },
+}
+
+impl Refusal {
+    /// Its name in reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NothingMatches { .. } => "nothing_matches",
+            Self::AlreadyRewritten { .. } => "already_rewritten",
+            Self::Collision { .. } => "collision",
+            Self::Unmatched { .. } => "unmatched",
+            Self::Undecryptable { .. } => "undecryptable",
+            Self::RolesStraddle { .. } => "roles_straddle",
+            Self::RolesEscalate { .. } => "roles_escalate",
+            Self::RolesOpen { .. } => "roles_open",
+            Self::Irreversible { .. } => "irreversible",
+            Self::EmptyKey { .. } => "empty_key",
+            Self::ValueTooLarge { .. } => "value_too_large",
+            Self::OverQuota { .. } => "over_quota",
+            Self::NoSpace { .. } => "no_space",
+        }
+    }
+}
+
+/// As name and message.
+impl Serialize for Refusal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Refusal", 2)?;
+        fields.serialize_field("refusal", self.name())?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.end()
+    }
 }
 
 /// A number with its noun.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::format::trailer::{Sha256Digest, TRAILER_BYTES, Trailer};
 use crate::options::{ChangePrefix, Target};
-use crate::outcome::{InputTrailer, Outcome, PhaseTime, Verification};
+use crate::outcome::{AuthCounts, InputTrailer, LeaseCounts, Outcome, PhaseTime, Verification};
 use crate::parallel::{join, spawn};
 use crate::progress::{Phase, Progress, Until, step};
 use crate::read::{ReadMode, Snapshot, Windows};
@@ -20,12 +20,13 @@ use crate::save::emit::{Emitted, emit};
 use crate::save::plan::{Plan, plan};
 use crate::save::publish::Staged;
 use crate::save::render::Source;
+use crate::save::space::{check_writable, free_bytes};
 use crate::verify::{self, Proof};
 
 /// Changes the key prefix of every record of a snapshot and publishes the result.
 ///
 /// Everything that speaks against the change is found before anything is written, except a wrong
-/// trailer, which is computed meanwhile. The result is written beside the target, read back and
+/// trailer, which is computed meanwhile. A dry run ends with what was found, refusals included. The result is written beside the target, read back and
 /// proved, brought to the disk and then renamed.
 ///
 /// Memory: under 256 MiB whatever the file's size; the source is mapped unless asked otherwise.
@@ -48,6 +49,7 @@ struct Run<'a> {
     metadata: Metadata,
     /// The file to publish, links resolved.
     target: PathBuf,
+    free_bytes: Option<u64>,
 }
 
 impl<'a> Run<'a> {
@@ -68,7 +70,8 @@ impl<'a> Run<'a> {
         if snapshot.trailer()? == Trailer::Missing && !options.skip_hash_check {
             return Err(Error::TrailerMissing { path: options.db.clone() });
         }
-        Ok(Self { options, rule, progress, snapshot, metadata, target })
+        let free_bytes = free_bytes(&target);
+        Ok(Self { options, rule, progress, snapshot, metadata, target, free_bytes })
     }
 
     /// The source's trailer is verified from the first moment to the last, beside everything else:
@@ -86,12 +89,26 @@ impl<'a> Run<'a> {
     fn go_beside(&self, input: impl FnOnce() -> Result<InputTrailer>) -> Result<Outcome> {
         let mut clock = Clock::default();
         let plan = clock.time(Phase::Plan, || self.plan())?;
-        refuse::check(&self.snapshot, &plan, self.rule, self.options)?;
+        let refusals = clock.time(Phase::Plan, || self.refusals(&plan))?;
         if self.options.dry_run {
-            self.report(plan, clock, input)
-        } else {
-            self.write(plan, clock, input)
+            return self.report(plan, clock, input, refusals);
         }
+        match refusals.into_iter().next() {
+            Some(refusal) => Err(Error::Refused { path: self.snapshot.path().into(), refusal }),
+            None => self.write(plan, clock, input),
+        }
+    }
+
+    fn refusals(&self, plan: &Plan) -> Result<Vec<Refusal>> {
+        let change = refuse::Change {
+            snapshot: &self.snapshot,
+            plan,
+            rule: self.rule,
+            options: self.options,
+            bytes_out: output_bytes(&self.snapshot, plan),
+            free_bytes: self.free_bytes,
+        };
+        refuse::refusals(change, self.progress)
     }
 
     /// Damage and differences in a file that somebody is writing to are no damage.
@@ -117,15 +134,18 @@ impl<'a> Run<'a> {
         plan: Plan,
         mut clock: Clock,
         input: impl FnOnce() -> Result<InputTrailer>,
+        refusals: Vec<Refusal>,
     ) -> Result<Outcome> {
+        check_writable(&self.target)?;
         self.progress.begin(Phase::Read, self.snapshot.pages_bytes());
         let (before, input_trailer) = clock.time(Phase::Read, || {
             let before = verify::status_hash(&self.snapshot, self.options.threads, self.progress)?;
             Ok((before, input()?))
         })?;
         self.snapshot.unchanged()?;
-        let emitted = Ended { before, after: None, sha256: None };
-        Ok(self.outcome(plan, clock, input_trailer, Verification::Skipped, emitted))
+        let ended = Ended { before, after: None, sha256: None };
+        let outcome = self.outcome(plan, clock, input_trailer, Verification::Skipped, ended);
+        Ok(Outcome { refusals, ..outcome })
     }
 
     fn write(
@@ -251,6 +271,7 @@ impl<'a> Run<'a> {
         ended: Ended,
     ) -> Outcome {
         let bytes_out = output_bytes(&self.snapshot, &plan);
+        let warnings = self.warnings(&plan, bytes_out);
         Outcome {
             db: self.options.db.clone(),
             output: (!self.options.dry_run).then(|| self.output_name().into()),
@@ -260,16 +281,27 @@ impl<'a> Run<'a> {
             dest_prefix: self.rule.dst().into(),
             unmatched_mode: self.options.unmatched,
             auth_roles: plan.roles.roles,
-            auth: plan.roles.clone(),
+            auth: AuthCounts { enabled: plan.store.auth_enabled, roles: plan.roles },
+            alarms: plan.store.alarms,
+            compaction: plan.store.compaction,
+            leases: LeaseCounts {
+                leases: plan.store.leases.count,
+                keys: plan.keys.leased,
+                orphaned_keys: plan.store.leases.are_known().then_some(plan.keys.orphaned),
+            },
+            collisions: plan.keys.collided,
             page_size_bytes: self.snapshot.page_size().bytes(),
             bytes_in: self.snapshot.file_bytes(),
             bytes_out,
+            free_bytes: self.free_bytes,
+            target_quota_bytes: self.options.target_quota_bytes,
             input_trailer,
             status_hash_before: format!("{:x}", ended.before),
             status_hash_after: ended.after.map(|hash| format!("{hash:x}")),
             sha256: ended.sha256.map(|digest| hex(&digest)),
             verification,
-            warnings: self.warnings(&plan, bytes_out),
+            refusals: Vec::new(),
+            warnings,
             phases: clock.phases,
             census: plan.counts.into_census(plan.keys.live),
         }

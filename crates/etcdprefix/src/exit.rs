@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use etcdprefix_core::{Error, Refusal};
+use etcdprefix_core::error::BusyReason;
+use etcdprefix_core::{Corruption, Error, Refusal};
 
 macro_rules! exits {
     ($($name:ident = $code:literal, $meaning:literal;)*) => {
@@ -34,8 +35,10 @@ exits! {
     Damaged = 3, "the input is damaged or is no etcd snapshot";
     Io = 4, "reading or writing failed (missing file, full disk, permissions)";
     OutputExists = 5, "the output exists already";
-    Busy = 6, "the file is locked by a running etcd, or changed while it was read";
+    Locked = 6, "the file is locked by a running etcd";
     TrailerMissing = 7, "the input has no SHA-256 trailer (--skip-hash-check accepts it)";
+    Changed = 8, "the file changed while it was read";
+    CutShort = 9, "the file is shorter than its pages: cut short, or copied from a running etcd";
     NothingMatches = 10, "no key matches the source prefix (--allow-empty)";
     AlreadyRewritten = 11, "already rewritten: keys lie under the destination, none under the source (--allow-empty)";
     Collision = 12, "collision: two keys would become one";
@@ -43,7 +46,8 @@ exits! {
     Undecryptable = 14, "values encrypted with the key as authenticated data (--allow-undecryptable)";
     RolesStraddle = 15, "roles grant ranges that have no equivalent (--allow-unmapped-roles)";
     Irreversible = 16, "not in place: the change could not be undone (--output or --in-place)";
-    Unholdable = 17, "etcd could not hold the result: empty key, value over 2^31-2 bytes, quota exceeded";
+    Unholdable = 17, "etcd could not hold the result: empty key, value over 2^31-2 bytes";
+    OverQuota = 18, "the result is over --target-quota";
     RolesEscalate = 19, "roles would get at more than before";
     Unproven = 20, "the written file did not prove equal: nothing was published";
     Interrupted = 130, "interrupted; the target is as it was";
@@ -59,7 +63,9 @@ impl Exit {
     pub fn of(error: &Error) -> Self {
         match error {
             Error::Io { .. } => Self::Io,
-            Error::Busy { .. } => Self::Busy,
+            Error::Busy { why: BusyReason::Locked, .. } => Self::Locked,
+            Error::Busy { why: BusyReason::Changed, .. } => Self::Changed,
+            Error::Damaged { damage: Corruption::Truncated { .. }, .. } => Self::CutShort,
             Error::Damaged { .. } | Error::TrailerMismatch { .. } => Self::Damaged,
             Error::TrailerMissing { .. } => Self::TrailerMissing,
             Error::Usage { .. } => Self::Usage,
@@ -81,9 +87,9 @@ impl Exit {
             Refusal::RolesStraddle { .. } => Self::RolesStraddle,
             Refusal::RolesEscalate { .. } | Refusal::RolesOpen { .. } => Self::RolesEscalate,
             Refusal::Irreversible { .. } => Self::Irreversible,
-            Refusal::EmptyKey { .. }
-            | Refusal::ValueTooLarge { .. }
-            | Refusal::OverQuota { .. } => Self::Unholdable,
+            Refusal::EmptyKey { .. } | Refusal::ValueTooLarge { .. } => Self::Unholdable,
+            Refusal::OverQuota { .. } => Self::OverQuota,
+            Refusal::NoSpace { .. } => Self::Io,
             _ => Self::Failed,
         }
     }

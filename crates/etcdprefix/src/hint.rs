@@ -134,6 +134,7 @@ fn refusal_hint(refusal: &Refusal) -> Option<&'static str> {
             "a higher --target-quota if etcd gets it too (--quota-backend-bytes), \
              or compact before the snapshot"
         }
+        Refusal::NoSpace { .. } => "--output on a file system with room for it",
         _ => return None,
     })
 }
@@ -167,7 +168,7 @@ mod tests {
                 "--allow-empty",
             ),
             (
-                refused(Refusal::Undecryptable { records, aesgcm: 1, kms: 0 }),
+                refused(Refusal::Undecryptable { records, resources: "aesgcm secrets (1)".into() }),
                 "--allow-undecryptable",
             ),
             (

@@ -11,24 +11,28 @@ mod output;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use command::Answer;
 use exit::Exit;
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let exit = match run(std::env::args_os().collect()) {
-        Ok(()) => Exit::Done,
-        Err(failure) => {
-            output::diagnose(&failure.to_string());
-            failure.exit
-        }
+    let failures = match run(std::env::args_os().collect()) {
+        Ok(failures) => failures,
+        Err(failure) => vec![failure],
     };
+    for failure in &failures {
+        output::diagnose(&failure.to_string());
+    }
+    let exit = failures.first().map_or(Exit::Done, |failure| failure.exit);
     ExitCode::from(exit.code())
 }
 
-fn run(words: Vec<OsString>) -> Result<(), Failure> {
-    let result = match args::parse(words) {
+/// Prints the result; what it says against the request is left to be told.
+fn run(words: Vec<OsString>) -> Result<Vec<Failure>, Failure> {
+    let Answer { text, failures } = match args::parse(words) {
         Ok(invocation) => command::run(invocation)?,
-        Err(error) => args::usage::answer(&error)?,
+        Err(error) => args::usage::answer(&error)?.into(),
     };
-    output::print(&result)
+    output::print(&text)?;
+    Ok(failures)
 }

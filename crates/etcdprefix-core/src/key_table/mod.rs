@@ -60,6 +60,10 @@ pub struct KeyFlags {
     pub tombstone: bool,
     /// The key belongs to the first of the two sets whose overlap is asked for.
     pub matched: bool,
+    /// The record attaches the key to a lease.
+    pub leased: bool,
+    /// The record attaches the key to a lease that does not exist.
+    pub orphaned: bool,
 }
 
 /// What a table counted.
@@ -67,6 +71,10 @@ pub struct KeyFlags {
 pub struct KeyTotals {
     /// Keys whose last record is no tombstone.
     pub live: u64,
+    /// Live keys that are attached to a lease.
+    pub leased: u64,
+    /// Those whose lease does not exist.
+    pub orphaned: u64,
     /// Keys.
     pub distinct: u64,
     /// Keys pushed both as matched and as not matched.
@@ -79,15 +87,17 @@ pub struct KeyTotals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     hash: KeyHash,
-    /// The last record's ordinal, above three bits of flags.
+    /// The last record's ordinal, above five bits of flags.
     last: u64,
 }
 
 const TOMBSTONE: u64 = 1;
 const SEEN_MATCHED: u64 = 2;
 const SEEN_UNMATCHED: u64 = 4;
+const LEASED: u64 = 8;
+const ORPHANED: u64 = 16;
 const SEEN: u64 = SEEN_MATCHED | SEEN_UNMATCHED;
-const FLAG_BITS: u32 = 3;
+const FLAG_BITS: u32 = 5;
 
 impl Entry {
     /// Joins what two entries know of one key, in whatever order they are given.
@@ -143,8 +153,12 @@ impl KeyTable {
             self.make_room()?;
         }
         let seen = if flags.matched { SEEN_MATCHED } else { SEEN_UNMATCHED };
-        let tombstone = if flags.tombstone { TOMBSTONE } else { 0 };
-        let last = (self.ordinal << FLAG_BITS) | seen | tombstone;
+        let mut last = (self.ordinal << FLAG_BITS) | seen;
+        for (holds, bit) in
+            [(flags.tombstone, TOMBSTONE), (flags.leased, LEASED), (flags.orphaned, ORPHANED)]
+        {
+            last |= if holds { bit } else { 0 };
+        }
         self.entries.push(Entry { hash, last });
         self.ordinal += 1;
         Ok(())
@@ -203,7 +217,10 @@ struct Tally {
 impl Tally {
     fn add(&mut self, entry: &Entry) {
         self.totals.distinct += 1;
-        self.totals.live += u64::from(entry.last & TOMBSTONE == 0);
+        let live = entry.last & TOMBSTONE == 0;
+        self.totals.live += u64::from(live);
+        self.totals.leased += u64::from(live && entry.last & LEASED != 0);
+        self.totals.orphaned += u64::from(live && entry.last & ORPHANED != 0);
         if entry.last & SEEN != SEEN {
             return;
         }
@@ -225,20 +242,26 @@ mod tests {
     use super::*;
 
     fn flags(tombstone: bool, matched: bool) -> KeyFlags {
-        KeyFlags { tombstone, matched }
+        // Leases that change from record to record, as those do.
+        KeyFlags { tombstone, matched, leased: matched, orphaned: tombstone != matched }
     }
 
     /// The same counts from a map of whole keys, with the colliding keys in order.
     fn model(records: &[(u16, KeyFlags)]) -> (KeyTotals, Option<u16>) {
-        let mut keys: HashMap<u16, (usize, bool, [bool; 2])> = HashMap::new();
+        let mut keys: HashMap<u16, (usize, KeyFlags, [bool; 2])> = HashMap::new();
         for (ordinal, &(key, flags)) in records.iter().enumerate() {
             let entry = keys.entry(key).or_default();
-            (entry.0, entry.1) = (ordinal, flags.tombstone);
+            (entry.0, entry.1) = (ordinal, flags);
             entry.2[usize::from(flags.matched)] = true;
         }
+        let live = |of: fn(&KeyFlags) -> bool| {
+            keys.values().filter(|(_, last, _)| !last.tombstone && of(last)).count() as u64
+        };
         let collided = || keys.iter().filter(|(_, (_, _, seen))| *seen == [true; 2]);
         let totals = KeyTotals {
-            live: keys.values().filter(|(_, tombstone, _)| !tombstone).count() as u64,
+            live: live(|_| true),
+            leased: live(|last| last.leased),
+            orphaned: live(|last| last.orphaned),
             distinct: keys.len() as u64,
             collided: collided().count() as u64,
             first_collision: None,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::rewrite::encryption::{self, Provider};
+use crate::rewrite::encryption::Provider;
 use crate::rewrite::rule::{PrefixRule, Verdict};
 use crate::rewrite::wire::{self, KEY_TAG, WireError, varint_bytes};
 
@@ -60,7 +60,7 @@ pub enum Record {
         splice: Splice,
         /// Whether the key field is as etcd writes it, so that the change can be undone.
         canonical: bool,
-        /// Who encrypted the value, if that binds it to its key.
+        /// Who encrypted the value.
         encrypted: Option<Provider>,
     },
     /// A record without a value, left by a restore with a revision bump; it names no key.
@@ -84,6 +84,8 @@ pub struct Judged {
     pub record: Record,
     /// Where its key lies in the value; empty where there is none.
     pub key: Range<usize>,
+    /// The id of the lease that it is attached to, 0 for none.
+    pub lease: u64,
 }
 
 /// Judges the record with this `value`.
@@ -92,12 +94,16 @@ pub struct Judged {
 /// As [`wire::scan`].
 pub fn judge(rule: &PrefixRule, value: &[u8]) -> Result<Judged, WireError> {
     if value.is_empty() {
-        return Ok(Judged { record: Record::Empty, key: 0..0 });
+        return Ok(Judged { record: Record::Empty, key: 0..0, lease: 0 });
     }
     let fields = wire::scan(value)?;
     let canonical = fields.canonical;
     let Some(field) = fields.key else {
-        return Ok(Judged { record: Record::Unmatched { canonical }, key: 0..0 });
+        return Ok(Judged {
+            record: Record::Unmatched { canonical },
+            key: 0..0,
+            lease: fields.lease,
+        });
     };
     let key = value.get(field.key.clone()).unwrap_or_default();
     let record = match rule.verdict(key) {
@@ -109,10 +115,10 @@ pub fn judge(rule: &PrefixRule, value: &[u8]) -> Result<Judged, WireError> {
                 key_bytes: (key.len() - rule.src().len() + rule.dst().len()) as u64,
             },
             canonical,
-            encrypted: encryption::provider(value.get(fields.value).unwrap_or_default()),
+            encrypted: Provider::of(value.get(fields.value).unwrap_or_default()),
         },
     };
-    Ok(Judged { record, key: field.key })
+    Ok(Judged { record, key: field.key, lease: fields.lease })
 }
 
 #[cfg(test)]
@@ -167,8 +173,6 @@ mod tests {
         let Record::Matched { encrypted, .. } = judge(&rule(), sealed).unwrap().record else {
             panic!("does not match");
         };
-        assert_eq!(encrypted, Some(Provider::AesGcm));
-        assert_eq!(encryption::provider(b"k8s:enc:aescbc:v1:k1"), None);
-        assert_eq!(encryption::provider(b"k8s:enc:kms:v2:k1"), Some(Provider::Kms));
+        assert_eq!(encrypted, Some(Provider::Aesgcm));
     }
 }

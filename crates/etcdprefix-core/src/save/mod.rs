@@ -18,3 +18,5 @@ pub mod publish;
 pub mod render;
 pub mod sink;
 pub mod size;
+pub mod space;
+pub mod store;

@@ -15,6 +15,7 @@ use crate::save::chunk::Chunk;
 use crate::save::pack::{ElementAt, Packer};
 use crate::save::place::Level;
 use crate::save::size::{Sized, Treatment, UnitSizes, bucket_value_bytes, check_order, size_unit};
+use crate::save::store::Store;
 use crate::units::Pgid;
 
 /// Buckets in one another. etcd has one level; recursion ends long before the stack does.
@@ -81,6 +82,8 @@ pub struct Plan {
     pub counts: Counts,
     /// What became of the roles.
     pub roles: RoleCounts,
+    /// What the store is besides.
+    pub store: Store,
     /// Live keys and collisions.
     pub keys: KeyTotals,
     /// What hashed the keys, to find a collision's again.
@@ -106,6 +109,7 @@ pub fn plan(
 ) -> Result<Plan> {
     let mut planner = Planner {
         snapshot,
+        store: Store::read(snapshot)?,
         rule,
         threads: options.threads,
         tuning: options.tuning,
@@ -131,6 +135,7 @@ pub fn plan(
         tree,
         counts: planner.counts,
         roles: planner.roles,
+        store: planner.store,
         hasher: planner.keys.hasher(),
         keys: planner.keys.finish()?,
         high_water_mark,
@@ -140,6 +145,7 @@ pub fn plan(
 
 struct Planner<'s> {
     snapshot: &'s Snapshot,
+    store: Store,
     rule: &'s PrefixRule,
     threads: usize,
     tuning: Tuning,
@@ -216,7 +222,7 @@ impl Planner<'_> {
 
     fn pack_records(&mut self, packing: &mut Packing<'_>) -> Result<()> {
         let (snapshot, bucket) = (self.snapshot, packing.bucket.clone());
-        let treatment = Treatment::Records(self.rule, self.keys.hasher());
+        let treatment = Treatment::Records(self.rule, self.keys.hasher(), &self.store.leases);
         let units = Units::new(snapshot, &bucket, &mut self.seen);
         let mut units = units.of_bytes(self.tuning.unit_bytes);
         let (counts, keys, progress) = (&mut self.counts, &mut self.keys, self.progress);

@@ -20,6 +20,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::save::space::folder_of;
 
 /// Tries for a temporary name that nobody else takes.
 const NAME_TRIES: usize = 16;
@@ -239,13 +240,6 @@ fn temporary_prefix(target: &Path) -> OsString {
     prefix.push(target.file_name().unwrap_or_default());
     prefix.push(".etcdprefix-");
     prefix
-}
-
-fn folder_of(target: &Path) -> &Path {
-    match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 fn proc_path(file: &File) -> PathBuf {

@@ -12,6 +12,7 @@ use crate::rewrite::census::Counts;
 use crate::rewrite::key_bucket::{Judged, Record, VALUE_BYTES_MAX, judge};
 use crate::rewrite::roles::{self, RoleCounts};
 use crate::rewrite::schema::RecordKey;
+use crate::save::store::LeaseIds;
 
 /// bbolt's limit for keys (`MaxKeySize`, v1.3).
 const KEY_BYTES_MAX: usize = 32_768;
@@ -64,7 +65,7 @@ pub enum Treatment<'a> {
     /// Copied.
     Copy,
     /// Bucket `key`: records under the rule.
-    Records(&'a PrefixRule, KeyHasher),
+    Records(&'a PrefixRule, KeyHasher, &'a LeaseIds),
     /// Bucket `authRoles`: permissions under the rule.
     Roles(&'a PrefixRule),
 }
@@ -148,7 +149,9 @@ impl Sizer<'_> {
             Treatment::Copy => {
                 Ok(Sized::Record { key_bytes, value_bytes: element.value.len() as u32 })
             }
-            Treatment::Records(rule, hasher) => self.record(leaf, index, element, rule, hasher),
+            Treatment::Records(rule, hasher, leases) => {
+                self.record(leaf, index, element, (rule, hasher, leases))
+            }
             Treatment::Roles(rule) => self.role(leaf, index, element, rule),
         }
     }
@@ -180,8 +183,7 @@ impl Sizer<'_> {
         leaf: &Leaf<'_>,
         index: usize,
         element: &LeafElement<'_>,
-        rule: &PrefixRule,
-        hasher: KeyHasher,
+        (rule, hasher, leases): (&PrefixRule, KeyHasher, &LeaseIds),
     ) -> Result<Sized> {
         let at = RecordKey::parse(element.key).map_err(|damage| leaf.damaged(index, damage))?;
         if at.revision.main < 0 {
@@ -194,14 +196,16 @@ impl Sizer<'_> {
         })?;
         let key = element.value.get(judged.key.clone()).unwrap_or_default();
         let kept = is_kept(rule, &judged.record);
-        self.sizes.counts.note(rule, at, &judged, key);
+        self.sizes.counts.note(rule, at, &judged, (key, element.value.len() as u64));
         self.sizes.counts.note_kept(at, kept);
         self.note_image(rule, &judged, key, kept);
         let matched = matches!(judged.record, Record::Matched { .. });
         if matched && self.image.is_empty() {
             return Err(self.refused(Refusal::EmptyKey { key: key.escape_ascii().to_string() }));
         }
-        let flags = KeyFlags { tombstone: at.tombstone, matched };
+        let leased = judged.lease != 0;
+        let orphaned = leased && leases.lacks(judged.lease);
+        let flags = KeyFlags { tombstone: at.tombstone, matched, leased, orphaned };
         self.sizes.hashes.push((hasher.hash(&self.image), flags));
         if !kept {
             return Ok(Sized::Dropped);

@@ -122,8 +122,7 @@ impl Tally {
         self.revision = part.revision.unwrap_or(self.revision);
         self.fault = self.fault.take().or(part.fault);
         for (hash, tombstone) in part.keys {
-            let matched = false;
-            self.keys.push(hash, KeyFlags { tombstone, matched })?;
+            self.keys.push(hash, KeyFlags { tombstone, ..KeyFlags::default() })?;
         }
         Ok(())
     }

@@ -187,7 +187,10 @@ fn values_bound_to_their_key_are_refused() {
         Case::of(&Source::with_records(records))
     };
     let refusal = with("/registry/secrets/s").refused();
-    assert_eq!(refusal, Refusal::Undecryptable { records: 1, aesgcm: 1, kms: 0 });
+    assert_eq!(
+        refusal,
+        Refusal::Undecryptable { records: 1, resources: "aesgcm secrets (1)".into() }
+    );
     with("/registry/s").with(|o| o.allow_undecryptable = true).run().unwrap();
     with("/other/s").run().unwrap();
 }
@@ -216,7 +219,10 @@ fn roles_move_with_their_keys() {
     let bolt = Bolt::open(&case.options.db).unwrap();
     let moved = role(&[("\0", "\0"), ("/c1/", "/c10")]);
     assert_eq!(bolt.bucket(b"authRoles").unwrap(), [(&b"r"[..], &*moved)]);
-    assert_eq!((outcome.auth.moved, outcome.auth.permissions, outcome.auth_roles), (1, 2, 1));
+    assert_eq!(
+        (outcome.auth.roles.moved, outcome.auth.roles.permissions, outcome.auth_roles),
+        (1, 2, 1)
+    );
     assert_eq!(outcome.verification, Verification::Comparison);
     let untouched = with_role(&["/registry/a"], &[("/x", "")]).run().unwrap();
     assert_eq!(untouched.verification, Verification::InverseHash);

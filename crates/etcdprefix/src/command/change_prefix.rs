@@ -1,22 +1,30 @@
 //! `change-prefix`: rewrites a snapshot.
 
 use etcdprefix_core::rewrite::rule::normalise;
-use etcdprefix_core::{ChangePrefix, Error, Outcome, Target, change_prefix};
+use etcdprefix_core::{ChangePrefix, Error, Outcome, Refusal, Target, change_prefix};
 
 use crate::args::Global;
 use crate::args::change_prefix::ChangePrefixArgs;
+use crate::command::Answer;
 use crate::failure::Failure;
 use crate::hint::Asked;
 use crate::output;
 
-/// Rewrites the snapshot; the result is the outcome in the form asked for.
-pub fn run(args: ChangePrefixArgs, global: Global) -> Result<String, Failure> {
+/// Rewrites the snapshot; the result is the outcome in the form asked for. A dry run shows it even
+/// if the change would be refused.
+pub fn run(args: ChangePrefixArgs, global: Global) -> Result<Answer, Failure> {
     let options = args.resolve();
     refuse_existing(&options)?;
     let mut outcome = rewrite(&options, global)?;
     outcome.warnings.extend(strip_warning(&options));
     output::warn(&outcome.warnings, global);
-    Ok(output::outcome::render(&outcome, global.write_out))
+    let failures = outcome.refusals.iter().map(|refusal| refused(&options, refusal)).collect();
+    Ok(Answer { text: output::outcome::render(&outcome, global.write_out), failures })
+}
+
+fn refused(options: &ChangePrefix, refusal: &Refusal) -> Failure {
+    let error = Error::Refused { path: options.db.clone(), refusal: refusal.clone() };
+    Failure::core(&error, &asked(options))
 }
 
 /// Ends the progress display before anything else is printed.

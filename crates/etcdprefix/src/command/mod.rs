@@ -10,13 +10,30 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::progress::Meter;
 
-/// Does what was asked for; the result is the text for stdout.
-pub fn run(invocation: Invocation) -> Result<String, Failure> {
+/// What a command ends with.
+pub struct Answer {
+    /// The text for stdout.
+    pub text: String,
+    /// What it says against the request, for those who read only the exit code and stderr; the first
+    /// one gives the code.
+    pub failures: Vec<Failure>,
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        Self { text, failures: Vec::new() }
+    }
+}
+
+/// Does what was asked for.
+pub fn run(invocation: Invocation) -> Result<Answer, Failure> {
     let Invocation { global, command } = invocation;
     match command {
         Command::ChangePrefix(args) => change_prefix::run(args, global),
-        Command::Snapshot(SnapshotCommand::Status(args)) => snapshot_status::run(&args, global),
-        Command::Completion { shell } => Ok(completion::run(shell)),
+        Command::Snapshot(SnapshotCommand::Status(args)) => {
+            snapshot_status::run(&args, global).map(Answer::from)
+        }
+        Command::Completion { shell } => Ok(completion::run(shell).into()),
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::fmt::Write;
 
-use etcdprefix_core::outcome::{Components, InputTrailer, Verification};
-use etcdprefix_core::rewrite::roles::RoleCounts;
+use etcdprefix_core::outcome::{Alarms, AuthCounts, Components, InputTrailer, Verification};
 use etcdprefix_core::{Outcome, Unmatched};
 
 use crate::output::humanize;
 use crate::output::text::{count, one_line, path, prefix, shell_word, thousands};
+
+mod plan;
+
+/// A label, which may be empty, and a line.
+type Row = (&'static str, String);
 
 /// More components than this are only counted; the JSON has up to 100.
 const COMPONENTS_SHOWN: usize = 10;
@@ -17,6 +21,12 @@ pub fn summary(outcome: &Outcome) -> String {
     let mut text = headline(outcome) + "\n\n";
     for (label, value) in rows(outcome) {
         let _ = writeln!(text, "{label:<12} {value}");
+    }
+    if !outcome.refusals.is_empty() {
+        text.push_str("\nwould be refused\n");
+    }
+    for refusal in &outcome.refusals {
+        let _ = writeln!(text, "  {}: {}", refusal.name(), one_line(&refusal.to_string()));
     }
     if !outcome.warnings.is_empty() {
         text.push_str("\nwarnings\n");
@@ -49,7 +59,7 @@ fn headline(outcome: &Outcome) -> String {
     }
 }
 
-fn rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
+fn rows(outcome: &Outcome) -> Vec<Row> {
     let census = &outcome.census;
     let mut rows = vec![("records", records(outcome))];
     rows.extend(components(&census.unmatched_components).into_iter().map(|line| ("", line)));
@@ -71,6 +81,9 @@ fn rows(outcome: &Outcome) -> Vec<(&'static str, String)> {
         rows.push(("proof", proof(outcome.verification).into()));
     }
     rows.push(("time", times(outcome)));
+    if outcome.dry_run {
+        rows.extend(plan::rows(outcome));
+    }
     rows
 }
 
@@ -114,20 +127,28 @@ fn components(components: &Components) -> Vec<String> {
 }
 
 /// What most snapshots have none of.
-fn oddities(outcome: &Outcome) -> Vec<(&'static str, String)> {
+fn oddities(outcome: &Outcome) -> Vec<Row> {
     let census = &outcome.census;
     let encrypted = census.encrypted;
     let mut rows = Vec::new();
-    if encrypted.aesgcm + encrypted.kms > 0 {
+    if encrypted.bound_to_key() > 0 && !outcome.dry_run {
         let value = format!(
-            "aesgcm {}, kms {}: not decryptable under the new prefix",
+            "aesgcm {}, kms {}, other {}: not decryptable under the new prefix",
             thousands(encrypted.aesgcm),
-            thousands(encrypted.kms)
+            thousands(encrypted.kms),
+            thousands(encrypted.other)
         );
         rows.push(("encrypted", value));
     }
     if outcome.auth_roles > 0 {
         rows.push(("auth roles", roles(&outcome.auth)));
+    }
+    if outcome.alarms.total() > 0 {
+        rows.push(("alarms", alarms(outcome.alarms)));
+    }
+    if outcome.compaction.is_pending() {
+        let to = outcome.compaction.scheduled_revision.unwrap_or_default();
+        rows.push(("compaction", format!("under way to revision {to}; etcd goes on with it")));
     }
     if census.noncanonical > 0 {
         let value = format!("{} not encoded as etcd does", count(census.noncanonical, "record"));
@@ -136,13 +157,23 @@ fn oddities(outcome: &Outcome) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn roles(auth: &RoleCounts) -> String {
-    let mut text =
-        format!("{} changed of {}", thousands(auth.changed_roles), thousands(auth.roles));
+fn alarms(alarms: Alarms) -> String {
+    let kinds =
+        [(alarms.nospace, "NOSPACE"), (alarms.corrupt, "CORRUPT"), (alarms.other, "unknown")];
+    let set = kinds.iter().filter(|(members, _)| *members > 0);
+    let set: Vec<String> = set.map(|(members, name)| format!("{members} {name}")).collect();
+    format!("{}, which a restore keeps", set.join(", "))
+}
+
+fn roles(auth: &AuthCounts) -> String {
+    let (enabled, auth) = (if auth.enabled { "auth on" } else { "auth off" }, &auth.roles);
+    let (changed, roles) = (thousands(auth.changed_roles), thousands(auth.roles));
+    let mut text = format!("{enabled}; {changed} changed of {roles}");
     for (permissions, fate) in [
         (auth.moved, "moved"),
         (auth.narrowed, "narrowed"),
         (auth.straddling, "without equivalent, as before"),
+        (auth.escalating, "for keys of the destination"),
     ] {
         if permissions > 0 {
             text += &format!("; {} {fate}", count(permissions, "permission"));

@@ -26,10 +26,10 @@ fn damage_is_exit_3() {
     let flipped = Folder::of(&flipped);
     refused(&flipped, CHANGE, 3, &["SHA-256", "--skip-hash-check --accept-corrupt-trailer"]);
     refused(&flipped, &format!("{CHANGE} --skip-hash-check"), 3, &["--accept-corrupt-trailer"]);
-    for bytes in [&good[..20_001], &good[..0], b"not a database\n".as_slice()] {
+    for (bytes, code) in [(&good[..20_001], 9), (&good[..0], 3), (b"not a database\n", 3)] {
         let folder = Folder::of(bytes);
-        refused(&folder, CHANGE, 3, &["snap.db: ", "; try: ", "etcdctl snapshot save"]);
-        refused(&folder, "etcdprefix snapshot status snap.db", 3, &["snap.db: ", "; try: "]);
+        refused(&folder, CHANGE, code, &["snap.db: ", "; try: ", "etcdctl snapshot save"]);
+        refused(&folder, "etcdprefix snapshot status snap.db", code, &["snap.db: ", "; try: "]);
     }
     let mut zeroed = good.clone();
     zeroed[end - 32..].fill(0);
@@ -87,21 +87,37 @@ fn keys_that_do_not_fit_the_request_have_codes_of_their_own() {
     refused(&folder, &format!("{change} /registry --src-prefix /nope"), 11, &["already rewritten"]);
     refused(&folder, &format!("{CHANGE} --unmatched fail"), 13, &["/other", "--unmatched drop"]);
     refused(&folder, &format!("{CHANGE} --unmatched drop"), 16, &["--output FILE", "--in-place"]);
-    refused(&folder, &format!("{CHANGE} --target-quota 1000"), 17, &["--quota-backend-bytes"]);
+    refused(&folder, &format!("{CHANGE} --target-quota 1000"), 18, &["--quota-backend-bytes"]);
+    let strip = "etcdprefix change-prefix --db snap.db --src-prefix /other/key --dest-prefix /";
+    refused(&folder, strip, 17, &["/other/key would become empty"]);
 }
 
 #[test]
 fn undecryptable_values_are_exit_14() {
     let folder = Folder::with("k8s-3.5.1.db");
-    refused(&folder, CHANGE, 14, &["aesgcm 1", "--allow-undecryptable"]);
+    let foretold = "cipher: message authentication failed";
+    refused(&folder, CHANGE, 14, &["aesgcm secrets (1)", foretold, "--allow-undecryptable"]);
 }
 
 /// A refusal must not depend on whether anything would be written.
 #[test]
 fn a_dry_run_refuses_alike() {
     let folder = Folder::with("s-3.5.1.db");
-    refused(&folder, &format!("{CHANGE} --dry-run --unmatched drop"), 16, &["--output"]);
-    refused(&folder, &format!("{CHANGE} --dry-run --unmatched fail"), 13, &["/other"]);
+    for (flags, code, says) in [
+        ("--unmatched drop", 16, "--output"),
+        ("--unmatched fail", 13, "/other"),
+        ("--unmatched fail --target-quota 1000", 13, "--quota-backend-bytes"),
+        ("--src-prefix /nope", 10, "--allow-empty"),
+    ] {
+        let run = folder.run(&format!("{CHANGE} --dry-run {flags} -w json"));
+        assert_eq!(run.code, Some(code), "{}", run.stderr);
+        assert!(run.stderr.contains(says), "{}", run.stderr);
+        let plan: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        let errors = run.stderr.lines().filter(|line| !line.contains(": warning: "));
+        assert_eq!(plan["refusals"].as_array().unwrap().len(), errors.count(), "{}", run.stderr);
+        assert_eq!(plan["output"], serde_json::Value::Null);
+    }
+    assert_eq!(folder.names(), ["snap.db"]);
     fs::write(folder.path("new.db"), "precious").unwrap();
     refused(&folder, &format!("{CHANGE} --dry-run --output new.db"), 5, &["exists already"]);
 }

@@ -47,6 +47,8 @@ fn histories() -> Result<()> {
     on_each_version(scenario::history, |result, seen| {
         assert!(seen.compacted < 0 && seen.leases == 3 && seen.events > 300, "{seen:?}");
         assert_eq!(number(&result["known"], "compact_rev_key"), 2, "{result}");
+        assert_eq!(number(&result["leases"], "leases"), seen.leases as u64, "{result}");
+        assert_eq!(number(&result["leases"], "orphaned_keys"), 0, "{result}");
         // Values of 1.5 MB, keys of every odd kind, and neighbours of the prefix stay apart.
         let top = result["unmatched_components"]["top"].as_array().expect("a list");
         let has = |name: &str| top.iter().any(|entry| entry["component"] == name);
@@ -56,12 +58,20 @@ fn histories() -> Result<()> {
 
 #[test]
 fn compacted_histories() -> Result<()> {
-    on_each_version(scenario::compacted, |_, seen| assert!(seen.compacted > 200, "{seen:?}"))
+    on_each_version(scenario::compacted, |result, seen| {
+        assert!(seen.compacted > 200, "{seen:?}");
+        assert_eq!(number(&result["compaction"], "finished_revision"), seen.compacted as u64);
+    })
 }
 
 #[test]
 fn compactions_under_way() -> Result<()> {
-    on_each_version(scenario::compacting, |_, seen| assert!(seen.compacted > 1_000, "{seen:?}"))
+    on_each_version(scenario::compacting, |result, seen| {
+        assert!(seen.compacted > 1_000, "{seen:?}");
+        let compaction = &result["compaction"];
+        let finished = compaction["finished_revision"].as_u64().unwrap_or_default();
+        assert!(number(compaction, "scheduled_revision") > finished, "{result}");
+    })
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use etcdprefix_core::rewrite::roles::RoleCounts;
+
 use super::*;
 use crate::output::sample;
 
@@ -37,6 +39,14 @@ size         37 kB -> 29 kB (36,896 -> 28,704 bytes), page size 4096
 input        no SHA-256 trailer (accepted)
 status hash  889c0f35
 time         0.003 s: planning 0.001, writing 0.002
+resources    pods: 1,075 records, 22 kB
+largest      1.2 kB /registry/pods/default/p1
+leases       1 with 1 live key
+room         shrinks by 8.2 kB to 29 kB; 60 GB free; quota 20 kB
+verdict      the change would be REFUSED
+
+would be refused
+  over_quota: the output has 28704 bytes, over the target's quota of 20000
 
 warnings
   the target needs 2 GiB
@@ -62,15 +72,19 @@ fn overridden_dangers_stay_visible() {
     outcome.input_trailer = InputTrailer::Mismatch;
     outcome.verification = Verification::Skipped;
     outcome.auth_roles = 2;
-    outcome.auth = RoleCounts { roles: 2, straddling: 1, ..RoleCounts::default() };
+    outcome.auth.roles = RoleCounts { roles: 2, straddling: 1, ..RoleCounts::default() };
+    outcome.alarms.nospace = 1;
+    outcome.compaction.scheduled_revision = Some(70);
     outcome.census.encrypted.kms = 5;
     outcome.census.noncanonical = 1;
     let text = summary(&outcome);
     for part in [
         "SHA-256 trailer WRONG (accepted)",
         "NONE (--no-verify)",
-        "auth roles   0 changed of 2; 1 permission without equivalent, as before",
-        "encrypted    aesgcm 0, kms 5: not decryptable",
+        "auth roles   auth off; 0 changed of 2; 1 permission without equivalent, as before",
+        "alarms       1 NOSPACE, which a restore keeps",
+        "compaction   under way to revision 70; etcd goes on with it",
+        "encrypted    aesgcm 0, kms 5, other 0: not decryptable",
         "encoding     1 record not encoded as etcd does",
     ] {
         assert!(text.contains(part), "{part}\n{text}");

@@ -1,27 +1,32 @@
 //! Counts what the records of bucket `key` are.
 
-use std::collections::BTreeMap;
+mod groups;
+mod largest;
 
 use crate::error::counted;
-use crate::outcome::{Census, Component, Components};
+use crate::outcome::{
+    Census, Component, Components, Encrypted, EncryptedResource, LargeRecord, Resource, Resources,
+};
 use crate::rewrite::encryption::Provider;
 use crate::rewrite::key_bucket::{Judged, Record};
 use crate::rewrite::rule::PrefixRule;
 use crate::rewrite::schema::RecordKey;
 
-/// Components listed by name in a report.
+use groups::{Group, Groups, first_component, resource};
+use largest::Largest;
+
+/// Components and resources listed by name in a report.
 const LISTED: usize = 100;
-/// Components told apart while counting; a file with more is an attack, or not Kubernetes.
-const TOLD_APART: usize = 4_096;
-/// Bytes of a component that are told apart.
-const COMPONENT_BYTES: usize = 256;
 
 /// A running count, which can be taken on several threads and merged in record order.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     census: Census,
-    components: BTreeMap<Vec<u8>, u64>,
-    uncounted_components: u64,
+    /// Matched records by resource.
+    resources: Groups,
+    /// The others by first component.
+    components: Groups,
+    largest: Largest,
     /// Unmatched records whose keys lie under the destination.
     pub under_destination: u64,
     /// Matched records whose key field is not as etcd writes it.
@@ -31,8 +36,15 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts one record, whose key is `key`.
-    pub fn note(&mut self, rule: &PrefixRule, at: RecordKey, judged: &Judged, key: &[u8]) {
+    /// Counts one record, whose key is `key`; its value has `bytes` bytes.
+    pub fn note(
+        &mut self,
+        rule: &PrefixRule,
+        at: RecordKey,
+        judged: &Judged,
+        (key, bytes): (&[u8], u64),
+    ) {
+        self.largest.note(bytes, key);
         self.census.records += 1;
         self.census.tombstones += u64::from(at.tombstone);
         self.census.revision = at.revision.main;
@@ -41,7 +53,8 @@ impl Counts {
                 self.census.matched += 1;
                 self.matched_noncanonical += u64::from(!canonical);
                 self.note_canonical(*canonical);
-                self.note_encrypted(*encrypted);
+                let resource = resource(key.get(rule.src().len()..).unwrap_or_default());
+                self.resources.add(resource, &Group::record(bytes, *encrypted));
             }
             Record::Empty => self.census.known.empty_value += 1,
             Record::CompactRevKey { canonical } => {
@@ -52,7 +65,7 @@ impl Counts {
                 self.census.unmatched += 1;
                 self.note_canonical(*canonical);
                 self.under_destination += u64::from(rule.is_under_destination(key));
-                self.note_component(first_component(key), 1);
+                self.components.add(first_component(key), &Group::record(bytes, None));
             }
         }
     }
@@ -77,71 +90,92 @@ impl Counts {
         sum.known.empty_value += add.known.empty_value;
         sum.tombstones += add.tombstones;
         sum.noncanonical += add.noncanonical;
-        sum.encrypted.aesgcm += add.encrypted.aesgcm;
-        sum.encrypted.kms += add.encrypted.kms;
         if add.records > 0 {
             sum.revision = add.revision;
         }
         self.under_destination += later.under_destination;
         self.matched_noncanonical += later.matched_noncanonical;
         self.kept_revision = self.kept_revision.max(later.kept_revision);
-        self.uncounted_components += later.uncounted_components;
-        for (component, records) in &later.components {
-            self.note_component(component, *records);
-        }
+        self.resources.merge(&later.resources);
+        self.components.merge(&later.components);
+        self.largest.merge(&later.largest);
     }
 
     /// The report; `live_keys` comes from elsewhere.
     pub fn into_census(self, live_keys: u64) -> Census {
-        let unmatched_components = self.components();
-        Census { live_keys, unmatched_components, ..self.census }
+        Census {
+            live_keys,
+            unmatched_components: self.components(),
+            matched_resources: self.resources(),
+            encrypted: self.encrypted(),
+            encrypted_resources: self.encrypted_resources(),
+            largest_records: self.largest(),
+            ..self.census
+        }
     }
 
-    /// The numbers so far, without components and live keys.
+    /// The numbers so far, without what is grouped and live keys.
     pub fn census(&self) -> &Census {
         &self.census
     }
 
     /// The most frequent first components of unmatched keys.
     pub fn components(&self) -> Components {
-        let mut all: Vec<(&Vec<u8>, u64)> =
-            self.components.iter().map(|(name, records)| (name, *records)).collect();
-        all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        let top = all.iter().take(LISTED).map(|(name, records)| Component {
+        let (top, rest) = self.components.top(LISTED);
+        let top = top.into_iter().map(|(name, group)| Component {
             component: name.escape_ascii().to_string(),
-            records: *records,
+            records: group.records,
         });
-        let rest: u64 = all.iter().skip(LISTED).map(|(_, records)| records).sum();
-        Components { top: top.collect(), remainder_records: rest + self.uncounted_components }
+        Components { top: top.collect(), remainder_records: rest.records }
+    }
+
+    /// Encrypted values by provider.
+    pub fn encrypted(&self) -> Encrypted {
+        let (_, all) = self.resources.top(0);
+        let [aesgcm, kms, other, aescbc, secretbox] = all.encrypted;
+        Encrypted { aesgcm, kms, other, aescbc, secretbox }
+    }
+
+    /// Encrypted values by provider and resource, those of the most frequent resources first.
+    pub fn encrypted_resources(&self) -> Vec<EncryptedResource> {
+        let (top, _) = self.resources.top(usize::MAX);
+        let mut found = Vec::new();
+        for provider in Provider::ALL {
+            for (name, group) in &top {
+                let records = group.encrypted.get(provider as usize).copied().unwrap_or_default();
+                if records > 0 {
+                    let resource = name.escape_ascii().to_string();
+                    found.push(EncryptedResource { provider, resource, records });
+                }
+            }
+        }
+        found.truncate(LISTED);
+        found
+    }
+
+    fn resources(&self) -> Resources {
+        let (top, rest) = self.resources.top(LISTED);
+        let top = top.into_iter().map(|(name, group)| Resource {
+            resource: name.escape_ascii().to_string(),
+            records: group.records,
+            bytes: group.bytes,
+        });
+        Resources {
+            top: top.collect(),
+            remainder_records: rest.records,
+            remainder_bytes: rest.bytes,
+        }
+    }
+
+    fn largest(&self) -> Vec<LargeRecord> {
+        let of =
+            |(bytes, key): (u64, &[u8])| LargeRecord { key: key.escape_ascii().to_string(), bytes };
+        self.largest.iter().map(of).collect()
     }
 
     fn note_canonical(&mut self, canonical: bool) {
         self.census.noncanonical += u64::from(!canonical);
     }
-
-    fn note_encrypted(&mut self, encrypted: Option<Provider>) {
-        match encrypted {
-            Some(Provider::AesGcm) => self.census.encrypted.aesgcm += 1,
-            Some(Provider::Kms) => self.census.encrypted.kms += 1,
-            None => {}
-        }
-    }
-
-    fn note_component(&mut self, component: &[u8], records: u64) {
-        if let Some(count) = self.components.get_mut(component) {
-            *count += records;
-        } else if self.components.len() < TOLD_APART {
-            self.components.insert(component.to_vec(), records);
-        } else {
-            self.uncounted_components += records;
-        }
-    }
-}
-
-/// `/a` of `/a/b`, `a` of `a/b`, cut where it gets long.
-fn first_component(key: &[u8]) -> &[u8] {
-    let end = key.iter().skip(1).position(|&byte| byte == b'/').map_or(key.len(), |at| at + 1);
-    key.get(..end.min(COMPONENT_BYTES)).unwrap_or_default()
 }
 
 /// Components as one line of text.
@@ -156,29 +190,4 @@ pub fn in_one_line(components: &Components) -> String {
         parts.push(format!("others ({})", counted(others, "record")));
     }
     if parts.is_empty() { "nothing".into() } else { parts.join(", ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn components_end_at_the_second_slash() {
-        assert_eq!(first_component(b"/other/key"), b"/other");
-        assert_eq!(first_component(b"plain"), b"plain");
-        assert_eq!(first_component(b"a/b"), b"a");
-        assert_eq!(first_component(b""), b"");
-        assert_eq!(first_component(&[b'x'; 1000]).len(), COMPONENT_BYTES);
-    }
-
-    #[test]
-    fn components_are_capped_with_exact_totals() {
-        let mut counts = Counts::default();
-        for number in 0..10_000 {
-            counts.note_component(format!("/{number}").as_bytes(), 1);
-        }
-        let components = counts.components();
-        assert_eq!(components.top.len(), LISTED);
-        assert_eq!(components.remainder_records, 9_900);
-    }
 }
