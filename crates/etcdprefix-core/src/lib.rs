@@ -43,4 +43,4 @@ pub use error::{Corruption, Error, Location, Refusal, Result};
 pub use options::{ChangePrefix, Target, Tuning, Unmatched};
 pub use outcome::Outcome;
 
-pub use run::change_prefix;
+pub use run::{change_prefix, change_prefix_on};

@@ -16,6 +16,7 @@ use crate::refuse;
 use crate::rewrite::PrefixRule;
 use crate::rewrite::rule::{is_reshaped, normalise};
 use crate::save::direct::DirectFile;
+use crate::save::disk::{Disk, Patient, RealDisk};
 use crate::save::emit::{Emitted, emit};
 use crate::save::plan::{Plan, plan};
 use crate::save::publish::Staged;
@@ -36,12 +37,25 @@ use crate::verify::{self, Proof};
 /// # Errors
 /// Every variant of [`Error`]. Whatever the error, the target is as it was.
 pub fn change_prefix(options: &ChangePrefix, progress: &dyn Progress) -> Result<Outcome> {
+    change_prefix_on(Arc::new(RealDisk), options, progress)
+}
+
+/// The same on another `disk` than the operating system's: for tests, which have it fail.
+///
+/// # Errors
+/// As [`change_prefix`].
+pub fn change_prefix_on(
+    disk: Arc<dyn Disk>,
+    options: &ChangePrefix,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
     let rule = PrefixRule::new(&options.src_prefix, &options.dest_prefix, options.unmatched)?;
-    let run = Run::open(options, &rule, progress)?;
+    let run = Run::open(Arc::new(Patient(disk)), options, &rule, progress)?;
     run.go().map_err(|error| run.explain(error))
 }
 
 struct Run<'a> {
+    disk: Arc<dyn Disk>,
     options: &'a ChangePrefix,
     rule: &'a PrefixRule,
     progress: &'a dyn Progress,
@@ -54,6 +68,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn open(
+        disk: Arc<dyn Disk>,
         options: &'a ChangePrefix,
         rule: &'a PrefixRule,
         progress: &'a dyn Progress,
@@ -71,7 +86,7 @@ impl<'a> Run<'a> {
             return Err(Error::TrailerMissing { path: options.db.clone() });
         }
         let free_bytes = free_bytes(&target);
-        Ok(Self { options, rule, progress, snapshot, metadata, target, free_bytes })
+        Ok(Self { disk, options, rule, progress, snapshot, metadata, target, free_bytes })
     }
 
     /// The source's trailer is verified from the first moment to the last, beside everything else:
@@ -156,8 +171,8 @@ impl<'a> Run<'a> {
     ) -> Result<Outcome> {
         let bytes_out = output_bytes(&self.snapshot, &plan);
         let replace = !matches!(self.options.target, Target::File(_));
-        let staged = Staged::create(&self.target, bytes_out, replace)?;
-        let file = DirectFile::new(staged.file(), bytes_out);
+        let staged = Staged::create(self.disk.clone(), &self.target, bytes_out, replace)?;
+        let file = DirectFile::new(self.disk.clone(), staged.file(), bytes_out);
         let file = Arc::new(file.map_err(Error::io("write", &self.target))?);
         let (emitted, verification) = self.emit_and_prove(&plan, &staged, &file, &mut clock)?;
         let input_trailer = clock.time(Phase::Write, input)?;

@@ -3,15 +3,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags, open};
-
 use crate::aligned::is_aligned;
+use crate::save::disk::Disk;
 use crate::save::sink::Sink;
 
 /// Bytes written before the disk is judged.
@@ -25,6 +22,7 @@ const SLOW_BYTES_PER_SECOND: u64 = 250_000_000;
 ///
 /// It can be read back while it is being written: a read waits for the bytes that it wants.
 pub struct DirectFile {
+    disk: Arc<dyn Disk>,
     buffered: File,
     /// The same file, opened for direct I/O.
     direct: Option<File>,
@@ -51,12 +49,11 @@ impl DirectFile {
     ///
     /// # Errors
     /// If the process has no file descriptor left.
-    pub fn new(file: &File, len: u64) -> io::Result<Self> {
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
+    pub fn new(disk: Arc<dyn Disk>, file: &File, len: u64) -> io::Result<Self> {
         Ok(Self {
             buffered: file.try_clone()?,
-            direct: open(path, flags, Mode::empty()).ok().map(File::from),
+            direct: disk.open_direct(file).ok(),
+            disk,
             given_up: AtomicBool::new(false),
             writes: AtomicU32::new(0),
             written_bytes: AtomicU64::new(0),
@@ -93,12 +90,24 @@ impl DirectFile {
         }
         drop(complete);
         let direct = self.direct().filter(|_| is_aligned(offset, buffer));
-        match direct.map(|direct| direct.read_at(buffer, offset)) {
+        match direct.map(|direct| self.disk.read_at(direct, buffer, offset)) {
             Some(Err(error)) if is_no_direct_io(&error) => self.give_up(),
             Some(read) => return read,
             None => {}
         }
-        self.buffered.read_at(buffer, offset)
+        self.disk.read_at(&self.buffered, buffer, offset)
+    }
+
+    fn write_all(&self, file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = self.disk.write_at(file, bytes, offset)?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = bytes.get(written..).unwrap_or_default();
+            offset += written as u64;
+        }
+        Ok(())
     }
 
     /// Lets nobody wait for bytes that are not written by now.
@@ -139,16 +148,16 @@ impl Sink for DirectFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let direct = self.direct().filter(|_| is_aligned(offset, bytes));
         let Some(direct) = direct else {
-            return self.buffered.write_all_at(bytes, offset);
+            return self.write_all(&self.buffered, bytes, offset);
         };
         let started = Instant::now();
         let at_once = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
-        let written = direct.write_all_at(bytes, offset);
+        let written = self.write_all(direct, bytes, offset);
         self.writes.fetch_sub(1, Ordering::Relaxed);
         match written {
             Err(error) if is_no_direct_io(&error) => {
                 self.give_up();
-                self.buffered.write_all_at(bytes, offset)
+                self.write_all(&self.buffered, bytes, offset)
             }
             Err(error) => Err(error),
             Ok(()) => {
@@ -168,6 +177,7 @@ impl Sink for DirectFile {
 mod tests {
     use super::*;
     use crate::aligned::{ALIGN_BYTES, AlignedBytes};
+    use crate::save::disk::RealDisk;
 
     const LEN: u64 = 10 * ALIGN_BYTES as u64 + 32;
 
@@ -181,7 +191,7 @@ mod tests {
     fn file() -> DirectFile {
         let file = tempfile::tempfile_in(std::env::current_dir().unwrap()).unwrap();
         file.set_len(LEN).unwrap();
-        DirectFile::new(&file, LEN).unwrap()
+        DirectFile::new(Arc::new(RealDisk), &file, LEN).unwrap()
     }
 
     fn write_all(file: &DirectFile) {

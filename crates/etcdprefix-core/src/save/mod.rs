@@ -9,6 +9,7 @@ pub mod branch_pages;
 pub mod buffer;
 pub mod chunk;
 pub mod direct;
+pub mod disk;
 pub mod emit;
 pub mod leaf_pages;
 pub mod pack;

@@ -7,27 +7,24 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, RandomState};
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid, fallocate,
-    fchmod, fchown, flock, linkat, open, renameat_with,
-};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::save::disk::{Disk, proc_path};
 use crate::save::space::folder_of;
 
 /// Tries for a temporary name that nobody else takes.
 const NAME_TRIES: usize = 16;
-const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A file being written, not yet under its name. Dropped, it is gone.
 pub struct Staged {
+    disk: Arc<dyn Disk>,
     file: File,
     folder: File,
     target: PathBuf,
@@ -42,18 +39,21 @@ impl Staged {
     ///
     /// # Errors
     /// [`Error::OutputExists`]; [`Error::Io`] if the folder can't be written or has no room.
-    pub fn create(target: &Path, bytes: u64, replace: bool) -> Result<Self> {
-        if !replace && target.symlink_metadata().is_ok() {
+    pub fn create(disk: Arc<dyn Disk>, target: &Path, bytes: u64, replace: bool) -> Result<Self> {
+        if !replace && disk.exists(target) {
             return Err(Error::OutputExists { path: target.into() });
         }
         let path = folder_of(target);
-        let folder = File::open(path).map_err(Error::io("open the folder of", target))?;
-        remove_orphans(path, target);
-        let (file, name) = match create_unnamed(path) {
+        let folder = disk.open_folder(path).map_err(Error::io("open the folder of", target))?;
+        remove_orphans(disk.as_ref(), path, target);
+        let (file, name) = match create_unnamed(disk.as_ref(), path) {
             Some(file) => (file, None),
-            None => create_named(path, target).map(|(file, name)| (file, Some(name)))?,
+            None => {
+                let (file, name) = create_named(disk.as_ref(), path, target)?;
+                (file, Some(name))
+            }
         };
-        let staged = Self { file, folder, target: target.into(), name, replace };
+        let staged = Self { disk, file, folder, target: target.into(), name, replace };
         staged.reserve(bytes)?;
         Ok(staged)
     }
@@ -65,7 +65,7 @@ impl Staged {
 
     /// Brings the file's bytes to the disk.
     pub fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(Error::io("sync", &self.target))
+        self.disk.sync(&self.file).map_err(Error::io("sync", &self.target))
     }
 
     /// Gives the file its name, with the owner and mode of `like`; the folder is brought to the
@@ -79,9 +79,9 @@ impl Staged {
         if self.replace {
             self.rename_over()?
         } else {
-            self.link_anew()?
+            self.name_anew()?
         }
-        if sync && let Err(error) = self.folder.sync_all() {
+        if sync && let Err(error) = self.disk.sync(&self.folder) {
             // Some file systems have no such call; of the others the file may be lost with power.
             let path = self.target.display();
             warnings.push(format!("{path}: its folder could not be synced: {error}"));
@@ -91,60 +91,64 @@ impl Staged {
 
     fn rename_over(&mut self) -> Result<()> {
         let name = self.named()?;
-        std::fs::rename(&name, &self.target).map_err(Error::io("rename to", &self.target))?;
+        let renamed = self.disk.rename(&name, &self.target);
+        renamed.map_err(Error::io("rename to", &self.target))?;
         self.name = None;
         Ok(())
     }
 
-    /// Links the file to the target, which fails if there is one by now. File systems without
-    /// links are asked to rename without replacing.
-    fn link_anew(&mut self) -> Result<()> {
-        let from = self.name.clone().unwrap_or_else(|| proc_path(&self.file));
-        let linked = linkat(CWD, &from, CWD, &self.target, AtFlags::SYMLINK_FOLLOW);
-        let done = match (linked, self.name.take()) {
-            (Ok(()), name) => {
-                // What is left of a second name is an orphan, which the next run removes.
-                name.map(std::fs::remove_file);
+    /// Names the file, which fails if there is a target by now.
+    fn name_anew(&mut self) -> Result<()> {
+        let named = match &self.name {
+            None => self.disk.link(&proc_path(&self.file), &self.target),
+            Some(name) => self.rename_anew(name),
+        };
+        match named {
+            Ok(()) => {
+                self.name = None;
                 Ok(())
             }
-            (Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS), Some(name)) => {
-                let renamed = renameat_with(CWD, &name, CWD, &self.target, RenameFlags::NOREPLACE);
-                self.name = renamed.is_err().then_some(name);
-                renamed
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(Error::OutputExists { path: self.target.clone() })
             }
-            (Err(errno), name) => {
-                self.name = name;
-                Err(errno)
+            Err(error) => Err(Error::io("name", &self.target)(error)),
+        }
+    }
+
+    /// In one step where the file system can. Else a kill in between leaves a second name, which is
+    /// an orphan.
+    fn rename_anew(&self, name: &Path) -> io::Result<()> {
+        match self.disk.rename_new(name, &self.target) {
+            Err(error) if cannot_rename_new(&error) => {
+                self.disk.link(name, &self.target)?;
+                self.disk.remove(name).ok();
+                Ok(())
             }
-        };
-        match done {
-            Err(Errno::EXIST) => Err(Error::OutputExists { path: self.target.clone() }),
-            done => done.map_err(|errno| Error::io("name", &self.target)(errno.into())),
+            renamed => renamed,
         }
     }
 
     /// Takes the space now, so that a full disk is known before the work.
     fn reserve(&self, bytes: u64) -> Result<()> {
-        match fallocate(&self.file, FallocateFlags::empty(), 0, bytes) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(()),
-            Err(errno) => Err(Error::io("reserve space for", &self.target)(errno.into())),
+        match self.disk.reserve(&self.file, bytes) {
+            Err(error) if !is_optional(&error) => {
+                Err(Error::io("reserve space for", &self.target)(error))
+            }
+            _ => Ok(()),
         }
     }
 
     fn take_over(&self, like: &Metadata) -> Result<Vec<String>> {
-        let mine = self.file.metadata().map_err(Error::io("inspect", &self.target))?;
+        let mine = self.disk.inspect(&self.file).map_err(Error::io("inspect", &self.target))?;
         let mut warnings = Vec::new();
-        if (mine.uid(), mine.gid()) != (like.uid(), like.gid()) {
-            let (uid, gid) = (Uid::from_raw(like.uid()), Gid::from_raw(like.gid()));
-            if fchown(&self.file, Some(uid), Some(gid)).is_err() {
-                let (owner, path) = (format!("{}:{}", like.uid(), like.gid()), &self.target);
-                warnings.push(format!("{}: owner {owner} could not be kept", path.display()));
-            }
+        let other = (mine.uid(), mine.gid()) != (like.uid(), like.gid());
+        if other && self.disk.set_owner(&self.file, like.uid(), like.gid()).is_err() {
+            let (owner, path) = (format!("{}:{}", like.uid(), like.gid()), &self.target);
+            warnings.push(format!("{}: owner {owner} could not be kept", path.display()));
         }
         // After the owner, since a change of owner takes mode bits away.
-        let mode = Mode::from_raw_mode(like.mode() & 0o7777);
-        fchmod(&self.file, mode)
-            .map_err(|errno| Error::io("set the mode of", &self.target)(errno.into()))?;
+        let set = self.disk.set_mode(&self.file, like.mode() & 0o7777);
+        set.map_err(Error::io("set the mode of", &self.target))?;
         Ok(warnings)
     }
 
@@ -156,13 +160,13 @@ impl Staged {
         let own = proc_path(&self.file);
         for _ in 0..NAME_TRIES {
             let name = temporary_name(folder_of(&self.target), &self.target);
-            match linkat(CWD, &own, CWD, &name, AtFlags::SYMLINK_FOLLOW) {
+            match self.disk.link(&own, &name) {
                 Ok(()) => return Ok(self.name.insert(name).clone()),
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(Error::io("name", &self.target)(errno.into())),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io("name", &self.target)(error)),
             }
         }
-        Err(Error::io("name", &self.target)(io::ErrorKind::AlreadyExists.into()))
+        Err(Error::io("name", &self.target)(ErrorKind::AlreadyExists.into()))
     }
 }
 
@@ -170,51 +174,53 @@ impl Drop for Staged {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             // Nothing more can be done if it fails; the next run removes it.
-            std::fs::remove_file(name).ok();
+            self.disk.remove(name).ok();
         }
     }
 }
 
-fn create_unnamed(folder: &Path) -> Option<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = File::from(open(folder, flags, PRIVATE).ok()?);
-    flock(&file, FlockOperation::NonBlockingLockExclusive).ok();
-    // Without /proc it could never get a name.
-    proc_path(&file).exists().then_some(file)
+/// A file system, or a kernel, without `RENAME_NOREPLACE`; it may have links.
+fn cannot_rename_new(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS))
 }
 
-fn create_named(folder: &Path, target: &Path) -> Result<(File, PathBuf)> {
+/// Not every file system can reserve space, and a signal may come in between.
+fn is_optional(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR))
+}
+
+fn create_unnamed(disk: &dyn Disk, folder: &Path) -> Option<File> {
+    let file = disk.create_unnamed(folder).ok()?;
+    disk.lock(&file).ok();
+    Some(file)
+}
+
+fn create_named(disk: &dyn Disk, folder: &Path, target: &Path) -> Result<(File, PathBuf)> {
     for _ in 0..NAME_TRIES {
         let name = temporary_name(folder, target);
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = match open(&name, flags, PRIVATE) {
-            Err(Errno::EXIST) => continue,
-            opened => opened.map_err(|errno| Error::io("create", &name)(errno.into()))?,
+        let file = match disk.create_named(&name) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            created => created.map_err(Error::io("create", &name))?,
         };
-        let file = File::from(file);
-        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let taken = disk.lock(&file).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         // Another run may have taken it for an orphan before the lock was there.
-        if locked != Err(Errno::WOULDBLOCK) && name.exists() {
+        if !taken && disk.exists(&name) {
             return Ok((file, name));
         }
     }
-    Err(Error::io("create a temporary file beside", target)(io::ErrorKind::AlreadyExists.into()))
+    Err(Error::io("create a temporary file beside", target)(ErrorKind::AlreadyExists.into()))
 }
 
 /// Removes what killed runs left for the same target; whatever fails here does not matter.
-fn remove_orphans(folder: &Path, target: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        if !is_temporary_name(&entry.file_name(), target) {
-            continue;
-        }
-        // Not a pipe, which would be waited for.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(file) = open(entry.path(), flags, Mode::empty()) else { continue };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            std::fs::remove_file(entry.path()).ok();
+fn remove_orphans(disk: &dyn Disk, folder: &Path, target: &Path) {
+    let names = disk.list(folder).unwrap_or_default();
+    for name in names.iter().filter(|name| is_temporary_name(name, target)) {
+        let path = folder.join(name);
+        let orphan = disk.open_orphan(&path);
+        if orphan.is_ok_and(|file| disk.lock(&file).is_ok()) {
+            disk.remove(&path).ok();
         }
     }
 }
@@ -242,13 +248,14 @@ fn temporary_prefix(target: &Path) -> OsString {
     prefix
 }
 
-fn proc_path(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::save::disk::RealDisk;
+
+    fn stage(target: &Path, bytes: u64, replace: bool) -> Result<Staged> {
+        Staged::create(Arc::new(RealDisk), target, bytes, replace)
+    }
 
     fn names(folder: &Path) -> Vec<OsString> {
         let mut names: Vec<_> =
@@ -262,9 +269,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("snap.db");
         std::fs::write(&target, "old").unwrap();
-        fchmod(File::open(&target).unwrap(), Mode::from_raw_mode(0o640)).unwrap();
+        RealDisk.set_mode(&File::open(&target).unwrap(), 0o640).unwrap();
         let like = target.metadata().unwrap();
-        let staged = Staged::create(&target, 3, true).unwrap();
+        let staged = stage(&target, 3, true).unwrap();
         std::os::unix::fs::FileExt::write_all_at(staged.file(), b"new", 0).unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"old");
         assert!(staged.publish(&like, true).unwrap().is_empty());
@@ -277,11 +284,11 @@ mod tests {
     fn an_existing_output_is_not_replaced_even_if_it_comes_late() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("out.db");
-        let staged = Staged::create(&target, 1, false).unwrap();
+        let staged = stage(&target, 1, false).unwrap();
         std::fs::write(&target, "mine").unwrap();
         let like = target.metadata().unwrap();
         assert!(matches!(staged.publish(&like, true), Err(Error::OutputExists { .. })));
-        assert!(matches!(Staged::create(&target, 1, false), Err(Error::OutputExists { .. })));
+        assert!(matches!(stage(&target, 1, false), Err(Error::OutputExists { .. })));
         assert_eq!(std::fs::read(&target).unwrap(), b"mine");
         assert_eq!(names(folder.path()), ["out.db"]);
     }
@@ -290,11 +297,11 @@ mod tests {
     fn orphans_are_removed_but_not_files_being_written() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("snap.db");
-        let (_alive, alive) = create_named(folder.path(), &target).unwrap();
-        let (dead_file, _dead) = create_named(folder.path(), &target).unwrap();
+        let (_alive, alive) = create_named(&RealDisk, folder.path(), &target).unwrap();
+        let (dead_file, _dead) = create_named(&RealDisk, folder.path(), &target).unwrap();
         drop(dead_file);
         std::fs::write(folder.path().join(".snap.db.etcdprefix-notes.tmp"), "").unwrap();
-        remove_orphans(folder.path(), &target);
+        remove_orphans(&RealDisk, folder.path(), &target);
         let mut left = vec![
             OsString::from(".snap.db.etcdprefix-notes.tmp"),
             alive.file_name().unwrap().to_owned(),

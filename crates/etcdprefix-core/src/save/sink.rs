@@ -1,8 +1,6 @@
 //! Where pages are written.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 /// Takes pages at their place in the output, from several threads, in any order.
 pub trait Sink: Sync {
@@ -14,10 +12,4 @@ pub trait Sink: Sync {
 
     /// Hears that everything before `offset` is written, in rising order.
     fn complete_up_to(&self, _offset: u64) {}
-}
-
-impl Sink for File {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
-    }
 }
