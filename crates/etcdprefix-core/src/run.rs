@@ -1,6 +1,7 @@
 //! The whole flow.
 
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -126,12 +127,14 @@ impl<'a> Run<'a> {
         refuse::refusals(change, self.progress)
     }
 
-    /// Damage and differences in a file that somebody is writing to are no damage.
+    /// Damage and differences in a file that somebody is writing to are no damage; bytes that are
+    /// missing are no fault of its disk.
     fn explain(&self, error: Error) -> Error {
-        let doubtful = matches!(
-            error,
-            Error::Damaged { .. } | Error::TrailerMismatch { .. } | Error::Unproven { .. }
-        );
+        let doubtful = match &error {
+            Error::Damaged { .. } | Error::TrailerMismatch { .. } | Error::Unproven { .. } => true,
+            Error::Io { source, .. } => source.kind() == ErrorKind::UnexpectedEof,
+            _ => false,
+        };
         match self.snapshot.unchanged() {
             Err(changed) if doubtful => changed,
             _ => error,

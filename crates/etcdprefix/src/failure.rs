@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use etcdprefix_core::Error;
 
@@ -38,6 +39,15 @@ impl Failure {
             source = error.source();
         }
         Self::new(exit, message, hint(error, asked))
+    }
+
+    /// A mapped file that is no longer all there.
+    pub fn unmapped(db: &Path, asked: &Asked) -> Self {
+        let (path, state) = (db.display(), asked.state_of_target());
+        let message =
+            format!("cannot read {path}: it was cut short meanwhile, or its disk failed{state}");
+        let hint = "again when nothing writes to it, or --no-mmap to be told which";
+        Self::new(Exit::Io, message, Some(hint.into()))
     }
 
     /// The work was done but its result could not be told.

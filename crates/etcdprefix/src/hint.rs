@@ -60,6 +60,9 @@ fn io_hint(source: &io::Error, asked: &Asked) -> Option<String> {
         (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => {
             "--output on a file system with room for a second copy, or TMPDIR for temporary files"
         }
+        (io::ErrorKind::FileTooLarge, _) => {
+            "a higher limit of file sizes (ulimit -f), or a file system that takes larger files"
+        }
         (
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem,
             Asked::InPlace(_),

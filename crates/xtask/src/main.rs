@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask provision`, `cargo xtask test`,
+//! The project's chores: `cargo xtask provision`, `cargo xtask test`, `cargo xtask torture`,
 //! `cargo xtask bench`, `cargo xtask tidy`.
 
 mod bench;
@@ -7,6 +7,7 @@ mod process;
 mod provision;
 mod stages;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,9 @@ enum Chore {
         #[arg(long = "only", value_name = "STAGE")]
         only: Vec<String>,
     },
+    /// Run the randomised tests for longer than `test` does; docs/reliability.md has recorded runs.
+    #[command(subcommand)]
+    Torture(torture::Kind),
     /// Measure whole runs beside openssl, cp and etcd's own tools; docs/performance.md explains it.
     Bench(bench::Args),
     /// Check the house rules that no compiler knows.
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().chore {
         Chore::Provision => provision::provision(),
         Chore::Test { only } => stages::run(&only),
+        Chore::Torture(kind) => torture::run(&kind),
         Chore::Bench(args) => bench::run(&args),
         Chore::Tidy => tidy::check(&paths::repository()),
     };

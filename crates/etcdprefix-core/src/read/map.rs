@@ -1,10 +1,16 @@
-//! The read-only map and the prefetch: the only unsafe code of the project.
-#![expect(unsafe_code, reason = "mapping a file and prefetching have no safe form")]
+//! The read-only map, what becomes of a fault in it, and the prefetch: the only unsafe code of the
+//! project.
+#![expect(
+    unsafe_code,
+    reason = "mapping a file, handling a fault and prefetching have no safe form"
+)]
 
 use std::fs::File;
 use std::io;
 
 use memmap2::{Advice, Mmap, MmapOptions};
+use signal_hook::consts::SIGBUS;
+use signal_hook::low_level::{exit, register};
 
 /// Maps the first `len` bytes of `file` for reading, with read-ahead.
 ///
@@ -12,7 +18,8 @@ use memmap2::{Advice, Mmap, MmapOptions};
 /// keep that promise. Here it is weakened to what can be kept: every read of mapped bytes checks
 /// its bounds at that moment, nothing read before is relied on, and a change between the start
 /// and the end is detected from the file's identity, size and times before a result is published.
-/// A file cut short under the map raises SIGBUS and ends the process; the target is untouched.
+/// A file cut short under the map raises SIGBUS and ends the process ([`end_on_bus_error`]); the
+/// target is untouched.
 pub fn map(file: &File, len: usize) -> io::Result<Mmap> {
     let map = map_quietly(file, len)?;
     // Advice is a hint: a file system that does not take it is read all the same.
@@ -26,6 +33,23 @@ pub fn map_quietly(file: &File, len: usize) -> io::Result<Mmap> {
     // plain `u8` slices with checked bounds, so a concurrent change gives other bytes, which the
     // callers treat as hostile anyway, and no reference to structured data is made from them.
     unsafe { MmapOptions::new().len(len).map(file) }
+}
+
+/// From now on a SIGBUS, which the system raises where a mapped file was cut short or its disk
+/// fails, writes `line` to stderr and ends the process with `status`. For programs, not for
+/// libraries: nothing is unwound, so a temporary file that has a name stays.
+///
+/// # Errors
+/// If the system does not take the handler.
+pub fn end_on_bus_error(line: String, status: i32) -> io::Result<()> {
+    let action = move || {
+        rustix::io::write(io::stderr(), line.as_bytes()).ok();
+        exit(status);
+    };
+    // SAFETY: the action does only what is allowed in a signal handler: `write(2)` of bytes that
+    // were made before and are never changed, and `_exit`. It takes no lock (`io::stderr()` is only
+    // asked for its number), allocates nothing and does not return.
+    unsafe { register(SIGBUS, action) }.map(drop)
 }
 
 /// Asks the processor to have `bytes` in its cache soon; on others than x86-64 it is not asked.

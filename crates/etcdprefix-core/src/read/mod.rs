@@ -14,6 +14,7 @@ mod windows;
 
 pub use bucket::{Bucket, Root};
 pub use leaves::{Leaf, Leaves, Position};
+pub use map::end_on_bus_error;
 pub use pages::{PageRun, PageSet};
 pub use snapshot::{ReadMode, Snapshot};
 pub use storage::{Bytes, Storage};

@@ -29,8 +29,9 @@ fn refused(options: &ChangePrefix, refusal: &Refusal) -> Failure {
 
 /// Ends the progress display before anything else is printed.
 fn rewrite(options: &ChangePrefix, global: Global) -> Result<Outcome, Failure> {
-    let meter = super::meter(global)?;
-    change_prefix(options, &meter).map_err(|error| Failure::core(&error, &asked(options)))
+    let asked = asked(options);
+    let meter = super::meter(global, &options.db, &asked)?;
+    change_prefix(options, &meter).map_err(|error| Failure::core(&error, &asked))
 }
 
 /// The library finds it too, but late, and not in a dry run.

@@ -4,9 +4,12 @@ mod change_prefix;
 mod completion;
 mod snapshot_status;
 
+use std::path::Path;
+
 use crate::args::{Command, Global, Invocation, SnapshotCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::hint::Asked;
 use crate::interrupt;
 use crate::output::progress::Meter;
 
@@ -37,9 +40,14 @@ pub fn run(invocation: Invocation) -> Result<Answer, Failure> {
     }
 }
 
-/// Shows progress as `global` wants it, and turns signals into interruptions.
-fn meter(global: Global) -> Result<Meter, Failure> {
-    let flag = interrupt::on_signals().map_err(|source| {
+/// Shows progress as `global` wants it, and turns signals into interruptions and errors; `db` is
+/// the file that is read.
+fn meter(global: Global, db: &Path, asked: &Asked) -> Result<Meter, Failure> {
+    let handled = interrupt::on_signals().and_then(|flag| {
+        interrupt::on_bus_error(&Failure::unmapped(db, asked))?;
+        Ok(flag)
+    });
+    let flag = handled.map_err(|source| {
         let message = format!("cannot handle signals: {source}");
         Failure::new(Exit::Failed, message, None)
     })?;

@@ -23,7 +23,7 @@ pub fn run(args: &StatusArgs, global: Global) -> Result<String, Failure> {
 
 /// Ends the progress display before anything else is printed.
 fn read(args: &StatusArgs, global: Global) -> Result<Printed, Failure> {
-    let meter = super::meter(global)?;
+    let meter = super::meter(global, &args.file, &Asked::Status)?;
     examine(args, &meter).map_err(|error| Failure::core(&error, &Asked::Status))
 }
 

@@ -10,5 +10,9 @@ mod exit_codes;
 mod results;
 // Readers that go away, full disks, closed streams.
 mod pipes;
+// Disks that are full, read-only or elsewhere.
+mod disks;
+// Killed, stopped, deprived of its input.
+mod kills;
 
 mod support;

@@ -1,0 +1,37 @@
+//! `cargo xtask torture`: tests that are a few seconds in `cargo xtask test`, as long as one likes.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::{paths, process};
+
+/// What is tortured.
+#[derive(Subcommand)]
+pub enum Kind {
+    /// Kill the program at random moments; the target is the old file or the new one.
+    Kills {
+        /// How often.
+        #[arg(long, default_value_t = 400)]
+        runs: u32,
+    },
+}
+
+/// Runs one kind.
+pub fn run(kind: &Kind) -> Result<()> {
+    let root = paths::repository();
+    match kind {
+        Kind::Kills { runs } => {
+            test(&root, "etcdprefix", "cli", "kills::a_killed_run", ("ETCDPREFIX_KILLS", *runs))
+        }
+    }
+}
+
+/// Runs one test, told by a variable how much to do, and shows what it prints.
+fn test(root: &Path, package: &str, target: &str, name: &str, much: (&str, u32)) -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--locked", "-p", package, "--test", target, name, "--", "--nocapture"]);
+    process::run(command.env(much.0, much.1.to_string()).current_dir(root))
+}
