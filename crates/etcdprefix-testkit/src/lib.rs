@@ -5,7 +5,7 @@
 //!     ->  tools: restored by etcd's own tool  ->  server: served  ->  compare: against the source
 //! ```
 //!
-//! Without the feature `etcd` only what needs no server is here: [`bolt`] and [`source`], in a few
+//! Without the feature `etcd` only what needs no server is here: [`bolt`], [`source`] and [`evil`], in a few
 //! seconds of building instead of minutes.
 //!
 //! Nothing here uses `etcdprefix-core`: the judge has its own reader of the file format
@@ -14,6 +14,7 @@
 pub mod bolt;
 #[cfg(feature = "etcd")]
 pub mod compare;
+pub mod evil;
 #[cfg(feature = "etcd")]
 pub mod hashkv;
 #[cfg(feature = "etcd")]

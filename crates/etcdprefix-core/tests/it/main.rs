@@ -1,10 +1,11 @@
-//! Tests of the library from outside. `compare`: what the proof accepts and refuses. `faults`: every
-//! operation of the writer fails. `fuzzed`: what fuzzing found. `model`: random stores against the
-//! rule. `plan`: what a dry run tells. `splice`: against other decoders. `status`: against what
-//! etcdutl says. `structure`: faults made by hand.
+//! Tests of the library from outside. `compare`: what the proof accepts and refuses. `evil`: a file
+//! for every fault. `faults`: every operation of the writer fails. `fuzzed`: what fuzzing found.
+//! `model`: random stores against the rule. `plan`: what a dry run tells. `splice`: against other
+//! decoders. `status`: against what etcdutl says. `structure`: faults made by hand.
 
 mod change;
 mod compare;
+mod evil;
 mod faults;
 mod fuzzed;
 mod model;
