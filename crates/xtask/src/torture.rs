@@ -17,6 +17,12 @@ pub enum Kind {
         #[arg(long, default_value_t = 400)]
         runs: u32,
     },
+    /// Flip every byte of a real snapshot, and a sample of a large one; each is noticed.
+    Flips {
+        /// About how many of the real one; a thirtieth of it in the large one.
+        #[arg(long, default_value_t = 40_000)]
+        flips: u32,
+    },
 }
 
 /// Runs one kind.
@@ -25,6 +31,9 @@ pub fn run(kind: &Kind) -> Result<()> {
     match kind {
         Kind::Kills { runs } => {
             test(&root, "etcdprefix", "cli", "kills::a_killed_run", ("ETCDPREFIX_KILLS", *runs))
+        }
+        Kind::Flips { flips } => {
+            test(&root, "etcdprefix-core", "it", "flips::flipped", ("ETCDPREFIX_FLIPS", *flips))
         }
     }
 }

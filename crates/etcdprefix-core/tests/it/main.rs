@@ -1,12 +1,15 @@
 //! Tests of the library from outside. `compare`: what the proof accepts and refuses. `evil`: a file
-//! for every fault. `faults`: every operation of the writer fails. `fuzzed`: what fuzzing found.
-//! `model`: random stores against the rule. `plan`: what a dry run tells. `splice`: against other
-//! decoders. `status`: against what etcdutl says. `structure`: faults made by hand.
+//! Tests of the library from outside. `compare`: what the proof accepts and refuses. `evil`: a file
+//! for every fault. `faults`: every operation of the writer fails. `flips`: every byte of a file.
+//! `fuzzed`: what fuzzing found. `model`: random stores against the rule. `plan`: what a dry run
+//! tells. `splice`: against other decoders. `status`: against what etcdutl says. `structure`: faults
+//! made by hand.
 
 mod change;
 mod compare;
 mod evil;
 mod faults;
+mod flips;
 mod fuzzed;
 mod model;
 mod plan;
