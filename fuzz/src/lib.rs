@@ -2,8 +2,10 @@
 //! replay `crashes/` through them, without libFuzzer.
 
 pub mod gogo;
+pub mod keys;
 pub mod page;
 pub mod patch;
 pub mod rewrite;
+pub mod seeds;
 pub mod snapshot;
 pub mod splice;

@@ -1,6 +1,10 @@
-//! Damaged files that get past the checksums: a good file, patched, its meta pages valid again.
+//! Damaged files that get past the checksums: a good file or an evil one, patched, its meta pages
+//! valid again.
+
+use std::sync::OnceLock;
 
 use arbitrary::Arbitrary;
+use etcdprefix_testkit::evil;
 use sha2::{Digest, Sha256};
 
 /// Made by the test kit's encoder: pages of 1 KiB, a tree of four levels, nested and inline
@@ -8,6 +12,9 @@ use sha2::{Digest, Sha256};
 const SMALL: &[u8] = include_bytes!("../seeds/small.db");
 /// Saved by etcd 3.5.1.
 const REAL: &[u8] = include_bytes!("../../testdata/snapshots/s-3.5.1.db");
+
+/// Larger evil files are too slow.
+const EVIL_BYTES_MAX: usize = 1 << 17;
 
 const HEADER: usize = 16;
 const ELEMENT: usize = 16;
@@ -17,7 +24,8 @@ const META_BODY: usize = 56;
 /// A file and what is done to it.
 #[derive(Arbitrary, Debug)]
 pub struct Patched {
-    real: bool,
+    /// Which of the [`bases`].
+    base: u8,
     patches: Vec<Patch>,
     tail: Tail,
     leave_metas: bool,
@@ -62,8 +70,11 @@ enum Tail {
 impl Patched {
     /// The file's bytes.
     pub fn bytes(&self) -> Vec<u8> {
-        let (mut bytes, page_size) =
-            if self.real { (REAL.to_vec(), 4096) } else { (SMALL.to_vec(), 1024) };
+        let base = &bases()[usize::from(self.base) % bases().len()];
+        if base.len() < 2 * MIN_PAGE_BYTES {
+            return base.clone();
+        }
+        let (mut bytes, page_size) = (base.clone(), page_size(base));
         let trailer = bytes.split_off(bytes.len() / page_size * page_size);
         let mut file = File { bytes: &mut bytes, page_size };
         self.patches.iter().for_each(|patch| file.apply(patch));
@@ -80,6 +91,26 @@ impl Patched {
         }
         bytes
     }
+}
+
+/// The smallest page that there is.
+const MIN_PAGE_BYTES: usize = 1024;
+
+/// What patches are made to: the small file, the real one, the evil ones.
+pub fn bases() -> &'static [Vec<u8>] {
+    static BASES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    BASES.get_or_init(|| {
+        let evil = evil::files().into_iter().map(|file| file.bytes);
+        let evil = evil.filter(|bytes| bytes.len() <= EVIL_BYTES_MAX);
+        [SMALL.to_vec(), REAL.to_vec()].into_iter().chain(evil).collect()
+    })
+}
+
+/// As the first meta page has it, if that leaves room for two.
+fn page_size(base: &[u8]) -> usize {
+    let said = base[24..28].try_into().map_or(0, u32::from_le_bytes) as usize;
+    let fits = said.is_power_of_two() && (MIN_PAGE_BYTES..=base.len() / 2).contains(&said);
+    if fits { said } else { MIN_PAGE_BYTES }
 }
 
 struct File<'b> {

@@ -118,26 +118,34 @@ fn absent(root: &Path, package: &str, banned: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Runs each target for a few seconds.
-///
-/// The coverage flags of cargo-fuzz are unstable options, which `RUSTC_BOOTSTRAP` opens on the
-/// stable toolchain. No sanitizer: the code under test has no unsafe block but the map's.
+/// Runs each target for a few seconds; crashes found before and the seeds are replayed by the stage
+/// before it.
 fn fuzz(root: &Path) -> Result<()> {
+    // A few seconds are too short to grow inputs from nothing, so long ones come at once.
+    fuzz_targets(root)?.iter().try_for_each(|target| fuzz_one(root, target, FUZZ_SECONDS))
+}
+
+/// The names of all fuzz targets.
+pub fn fuzz_targets(root: &Path) -> Result<Vec<String>> {
     let targets = names_in(&root.join("fuzz/fuzz_targets"), "rs")?;
     if targets.is_empty() {
         bail!("fuzz/fuzz_targets holds no target");
     }
-    for target in &targets {
-        println!("-- {target}");
-        let limit = format!("-max_total_time={FUZZ_SECONDS}");
-        let mut command = Command::new(provision::cargo_tool("cargo-fuzz")?);
-        command.args(["fuzz", "run", "--fuzz-dir", "fuzz", "--sanitizer", "none", target, "--"]);
-        // A few seconds are too short to grow inputs from nothing, so long ones come at once.
-        command.args([limit.as_str(), "-print_final_stats=1", "-len_control=0", "-max_len=400"]);
-        command.current_dir(root);
-        process::run(command.env("RUSTC_BOOTSTRAP", "1"))?;
-    }
-    Ok(())
+    Ok(targets)
+}
+
+/// Runs a target for so long, from the corpus that there is.
+///
+/// The coverage flags of cargo-fuzz are unstable options, which `RUSTC_BOOTSTRAP` opens on the
+/// stable toolchain. No sanitizer: the code under test has no unsafe block but the map's.
+pub fn fuzz_one(root: &Path, target: &str, seconds: u32) -> Result<()> {
+    println!("-- {target}");
+    let limit = format!("-max_total_time={seconds}");
+    let mut command = Command::new(provision::cargo_tool("cargo-fuzz")?);
+    command.args(["fuzz", "run", "--fuzz-dir", "fuzz", "--sanitizer", "none", target, "--"]);
+    command.args([limit.as_str(), "-print_final_stats=1", "-len_control=0", "-max_len=600"]);
+    command.current_dir(root);
+    process::run(command.env("RUSTC_BOOTSTRAP", "1"))
 }
 
 /// Quick mode: it proves that the benches run and gives a first figure. Then whole runs of the

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{paths, process};
+use crate::{paths, process, stages};
 
 /// What is tortured.
 #[derive(Subcommand)]
@@ -23,6 +23,15 @@ pub enum Kind {
         #[arg(long, default_value_t = 40_000)]
         flips: u32,
     },
+    /// Fuzz from seeds that are parts of real and evil files; new inputs stay in fuzz/corpus.
+    Fuzz {
+        /// For each target.
+        #[arg(long, default_value_t = 3600)]
+        seconds: u32,
+        /// Only these targets.
+        #[arg(long = "target", value_name = "TARGET")]
+        targets: Vec<String>,
+    },
 }
 
 /// Runs one kind.
@@ -35,7 +44,17 @@ pub fn run(kind: &Kind) -> Result<()> {
         Kind::Flips { flips } => {
             test(&root, "etcdprefix-core", "it", "flips::flipped", ("ETCDPREFIX_FLIPS", *flips))
         }
+        Kind::Fuzz { seconds, targets } => fuzz(&root, *seconds, targets),
     }
+}
+
+fn fuzz(root: &Path, seconds: u32, only: &[String]) -> Result<()> {
+    let mut seeds = Command::new("cargo");
+    seeds.args(["test", "--locked", "-p", "etcdprefix-core", "--test", "it", "fuzzed::seeds"]);
+    process::run(seeds.env("ETCDPREFIX_CORPUS", root.join("fuzz/corpus")).current_dir(root))?;
+    let targets = stages::fuzz_targets(root)?;
+    let chosen = targets.iter().filter(|name| only.is_empty() || only.contains(name));
+    chosen.into_iter().try_for_each(|target| stages::fuzz_one(root, target, seconds))
 }
 
 /// Runs one test, told by a variable how much to do, and shows what it prints.

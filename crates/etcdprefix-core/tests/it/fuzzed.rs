@@ -14,6 +14,16 @@ fn folder(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../fuzz", name].iter().collect()
 }
 
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 5] = [
+    ("keys", targets::keys::run),
+    ("page", targets::page::run),
+    ("rewrite", targets::rewrite::run),
+    ("snapshot", targets::snapshot::run),
+    ("splice", targets::splice::run),
+];
+
 fn replay(target: &str, run: fn(&[u8])) {
     let Ok(inputs) = fs::read_dir(folder("crashes").join(target)) else {
         return;
@@ -26,23 +36,38 @@ fn replay(target: &str, run: fn(&[u8])) {
 }
 
 #[test]
-fn crashes_of_page_stay_fixed() {
-    replay("page", targets::page::run);
+fn crashes_stay_fixed() {
+    TARGETS.iter().for_each(|(name, run)| replay(name, *run));
 }
 
 #[test]
-fn crashes_of_splice_stay_fixed() {
-    replay("splice", targets::splice::run);
+fn every_target_is_replayed() {
+    let files = fs::read_dir(folder("fuzz_targets")).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().path().with_extension("")).collect();
+    names.sort();
+    let names: Vec<_> = names.iter().map(|path| path.file_name().unwrap()).collect();
+    assert_eq!(names, TARGETS.map(|(name, _)| name));
 }
 
+/// Parts of real and evil files, which is where the fuzzers begin; with ETCDPREFIX_CORPUS they are
+/// also written there, as `cargo xtask torture fuzz` has it.
 #[test]
-fn crashes_of_snapshot_stay_fixed() {
-    replay("snapshot", targets::snapshot::run);
-}
-
-#[test]
-fn crashes_of_rewrite_stay_fixed() {
-    replay("rewrite", targets::rewrite::run);
+fn seeds_pass() {
+    let snapshots = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/snapshots");
+    let files = fs::read_dir(snapshots).unwrap();
+    let snapshots: Vec<_> = files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+    let corpus = std::env::var_os("ETCDPREFIX_CORPUS").map(PathBuf::from);
+    for (name, run) in TARGETS {
+        let seeds = targets::seeds::of(name, &snapshots);
+        println!("{name}: {} seeds", seeds.len());
+        for (number, seed) in seeds.iter().enumerate() {
+            run(seed);
+            if let Some(folder) = corpus.as_ref().map(|corpus| corpus.join(name)) {
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(folder.join(format!("seed-{number}")), seed).unwrap();
+            }
+        }
+    }
 }
 
 /// Inputs without a patch, and the first steps away from them, so that the targets can't rot
@@ -52,6 +77,7 @@ fn targets_accept_plain_inputs() {
     for first in 0..=u8::MAX {
         for length in [0, 1, 16, 80, 300] {
             let input: Vec<u8> = (0..length).map(|at| first.wrapping_add(at as u8)).collect();
+            targets::keys::run(&input);
             targets::page::run(&input);
             targets::splice::run(&input);
             targets::snapshot::run(&input);
