@@ -43,7 +43,9 @@ fn table(input: &Input) {
     for (key, flags) in &input.records {
         let (tombstone, matched) = (flags & 1 != 0, flags & 2 != 0);
         let hash = table.hash(&[*key]);
-        table.push(hash, KeyFlags { tombstone, matched, ..KeyFlags::default() }).expect("room to spill");
+        table
+            .push(hash, KeyFlags { tombstone, matched, ..KeyFlags::default() })
+            .expect("room to spill");
         let known = model.entry(*key).or_default();
         *known = (tombstone, known.1 || matched, known.2 || !matched);
     }

@@ -5,6 +5,8 @@
 //!     ->  tools: restored by etcd's own tool  ->  server: served  ->  compare: against the source
 //! ```
 //!
+//! [`kubernetes`] puts a real kube-apiserver before such a server.
+//!
 //! Without the feature `etcd` only what needs no server is here: [`bolt`], [`source`] and [`evil`], in a few
 //! seconds of building instead of minutes.
 //!
@@ -18,8 +20,12 @@ pub mod evil;
 #[cfg(feature = "etcd")]
 pub mod hashkv;
 #[cfg(feature = "etcd")]
+pub mod kubernetes;
+#[cfg(feature = "etcd")]
 pub mod load;
 mod prefix;
+#[cfg(feature = "etcd")]
+mod process;
 #[cfg(feature = "etcd")]
 mod provisioned;
 pub mod random;

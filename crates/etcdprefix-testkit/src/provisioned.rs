@@ -1,4 +1,4 @@
-//! The real etcd programs that `cargo xtask provision` put into the cache folder.
+//! The real programs that `cargo xtask provision` put into the cache folder.
 
 use std::env;
 use std::fmt;
@@ -60,12 +60,21 @@ impl Version {
     }
 
     fn program(self, name: &str) -> Result<PathBuf> {
-        let path = cache()?.join(format!("etcd-{}", self.number())).join(name);
-        if !path.is_file() {
-            bail!("{name} {} is not provisioned: run `cargo xtask provision`", self.number());
-        }
-        Ok(path)
+        provisioned(&format!("etcd-{}", self.number()), name)
     }
+}
+
+/// A program of the provisioned Kubernetes. The error tells how to provision it.
+pub fn kubernetes(program: &str) -> Result<PathBuf> {
+    provisioned("kubernetes-1.20.2", program)
+}
+
+fn provisioned(component: &str, program: &str) -> Result<PathBuf> {
+    let path = cache()?.join(component).join(program);
+    if !path.is_file() {
+        bail!("{program} of {component} is not provisioned: run `cargo xtask provision`");
+    }
+    Ok(path)
 }
 
 impl fmt::Display for Version {

@@ -1,25 +1,20 @@
 //! A real etcd server of our own: on loopback, free ports, a private folder, ended on drop.
 
-use std::fs::{self, File};
-use std::net::TcpListener;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use etcd_client::{Client, ConnectOptions};
 use tempfile::TempDir;
 
+use crate::process::{PORT_TRIES, Process, free_ports, last_lines};
 use crate::tools::{self, RestoreOptions};
 use crate::{Version, block_on};
 
 /// Long enough for a loaded two-core machine; a healthy start takes about a second.
 const START_LIMIT: Duration = Duration::from_secs(60);
-
-/// Another process may take a free port between our look and the server's bind.
-const PORT_TRIES: usize = 3;
-
-const LOG_LINES: usize = 30;
 
 /// A running server.
 pub struct EtcdServer {
@@ -28,16 +23,6 @@ pub struct EtcdServer {
     process: Process,
     url: String,
     folder: TempDir,
-}
-
-/// A child that never outlives us; only this very process is ended.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 enum Attempt {
@@ -148,6 +133,11 @@ impl EtcdServer {
         Ok(Client::connect([&self.url], Some(options)).await?)
     }
 
+    /// Where clients reach it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The database file that the server works on and holds a lock of.
     pub fn database(&self) -> PathBuf {
         self.folder.path().join("data/member/snap/db")
@@ -168,10 +158,7 @@ impl EtcdServer {
 
     /// The end of the server's log, for a failure's message.
     pub fn log(&self) -> String {
-        let text = fs::read(self.folder.path().join("log")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+        last_lines(&self.folder.path().join("log"))
     }
 }
 
@@ -179,10 +166,4 @@ fn bounded() -> ConnectOptions {
     ConnectOptions::new()
         .with_connect_timeout(Duration::from_secs(5))
         .with_timeout(Duration::from_secs(60))
-}
-
-/// Two free ports of the loopback address. They are held together, so they differ.
-fn free_ports() -> Result<(u16, u16)> {
-    let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use etcd_client::Client;
 
+pub(crate) use self::ranges::{Seen, read_all};
 use crate::hashkv::Expected;
 use crate::{EtcdServer, PrefixMap, block_on};
 

@@ -6,6 +6,8 @@ mod fixtures;
 mod live;
 // Users, roles and their permissions, before and after, asked of servers that have auth enabled.
 mod auth;
+// A real kube-apiserver before and after: the same objects under another prefix.
+mod kubernetes;
 // The names and arguments of the programs that this one replaces.
 mod drop_in;
 // `snapshot status` against the recorded output of eight versions of etcdutl.
