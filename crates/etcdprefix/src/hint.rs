@@ -17,6 +17,8 @@ pub enum Asked {
     DryRun,
     /// `snapshot status`.
     Status,
+    /// Looking at a file in any other way.
+    Look,
 }
 
 impl Asked {
@@ -25,7 +27,7 @@ impl Asked {
         match self {
             Self::InPlace(file) => format!("; {} is as it was", file.display()),
             Self::Output(file) => format!("; {} was not written", file.display()),
-            Self::DryRun | Self::Status => String::new(),
+            Self::DryRun | Self::Status | Self::Look => String::new(),
         }
     }
 }

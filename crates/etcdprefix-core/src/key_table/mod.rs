@@ -168,9 +168,18 @@ impl KeyTable {
     ///
     /// # Errors
     /// I/O on what was spilled.
-    pub fn finish(mut self) -> Result<KeyTotals> {
+    pub fn finish(self) -> Result<KeyTotals> {
+        self.finish_with(|_| {})
+    }
+
+    /// As [`KeyTable::finish`], showing `live` the last record of every live key: how many records
+    /// were pushed before it. They come in no order.
+    ///
+    /// # Errors
+    /// I/O on what was spilled.
+    pub fn finish_with(mut self, live: impl FnMut(u64)) -> Result<KeyTotals> {
         sort_and_join(&mut self.entries);
-        let mut tally = Tally::default();
+        let mut tally = Tally { live, totals: KeyTotals::default(), first_ordinal: None };
         if self.spill.is_empty() {
             self.entries.iter().for_each(|entry| tally.add(entry));
         } else {
@@ -208,19 +217,21 @@ fn sort_and_join(entries: &mut Vec<Entry>) {
     });
 }
 
-#[derive(Default)]
-struct Tally {
+struct Tally<L> {
     totals: KeyTotals,
     first_ordinal: Option<u64>,
+    live: L,
 }
 
-impl Tally {
+impl<L: FnMut(u64)> Tally<L> {
     fn add(&mut self, entry: &Entry) {
         self.totals.distinct += 1;
-        let live = entry.last & TOMBSTONE == 0;
-        self.totals.live += u64::from(live);
-        self.totals.leased += u64::from(live && entry.last & LEASED != 0);
-        self.totals.orphaned += u64::from(live && entry.last & ORPHANED != 0);
+        if entry.last & TOMBSTONE == 0 {
+            self.totals.live += 1;
+            self.totals.leased += u64::from(entry.last & LEASED != 0);
+            self.totals.orphaned += u64::from(entry.last & ORPHANED != 0);
+            (self.live)(entry.last >> FLAG_BITS);
+        }
         if entry.last & SEEN != SEEN {
             return;
         }
@@ -269,14 +280,27 @@ mod tests {
         (totals, collided().min_by_key(|(_, v)| v.0).map(|(k, _)| *k))
     }
 
+    /// Where the last record of each live key is.
+    fn live_records(records: &[(u16, KeyFlags)]) -> Vec<usize> {
+        let last: HashMap<u16, usize> =
+            records.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect();
+        let mut live: Vec<usize> =
+            last.into_values().filter(|&at| !records[at].1.tombstone).collect();
+        live.sort_unstable();
+        live
+    }
+
     fn check(records: &[(u16, KeyFlags)], limit_bytes: usize) {
         let mut table = KeyTable::new(limit_bytes);
         let hasher = table.hasher();
         for (key, flags) in records {
             table.push(hasher.hash(&key.to_le_bytes()), *flags).unwrap();
         }
-        let totals = table.finish().unwrap();
+        let mut live = Vec::new();
+        let totals = table.finish_with(|ordinal| live.push(ordinal as usize)).unwrap();
+        live.sort_unstable();
         let (expected, first) = model(records);
+        assert_eq!(live, live_records(records), "limit {limit_bytes}");
         let first_collision = first.map(|key| hasher.hash(&key.to_le_bytes()));
         let expected = KeyTotals { first_collision, ..expected };
         assert_eq!(totals, expected, "limit {limit_bytes}");

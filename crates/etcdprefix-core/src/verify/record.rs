@@ -2,7 +2,7 @@
 //! convict the other.
 
 /// A record's value taken apart at its key: `before`, the key's field, `after`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record<'v> {
     /// The key that etcd sees: that of the last key field, empty if there is none.
     pub key: &'v [u8],
@@ -14,6 +14,30 @@ pub struct Record<'v> {
     pub from_key: &'v [u8],
     /// Whether the key's field is the only one, the first, and as short as can be.
     pub canonical: bool,
+    /// The numbers that a reader sees.
+    pub numbers: Numbers,
+}
+
+/// A record's numbers, 0 where absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    pub create_revision: i64,
+    pub mod_revision: i64,
+    pub version: i64,
+    pub lease: i64,
+}
+
+impl Numbers {
+    fn set(&mut self, number: i32, value: u64) {
+        let field = match number {
+            2 => &mut self.create_revision,
+            3 => &mut self.mod_revision,
+            4 => &mut self.version,
+            6 => &mut self.lease,
+            _ => return,
+        };
+        *field = value as i64;
+    }
 }
 
 pub const VARINT: u8 = 0;
@@ -35,8 +59,7 @@ impl<'v> Record<'v> {
     /// 3.4 to 3.6). Like it, this takes bytes for a length or tag that a shorter form could hold,
     /// ignores bits of a varint beyond 64, and does not look at the numbers of group ends.
     pub fn parse(value: &'v [u8]) -> Result<Self, &'static str> {
-        let mut record =
-            Self { key: &[], before: value, after: &[], from_key: &[], canonical: false };
+        let mut record = Self { before: value, ..Self::default() };
         let mut keys = 0;
         let mut rest = value;
         while !rest.is_empty() {
@@ -49,6 +72,10 @@ impl<'v> Record<'v> {
                 return Err("illegal field number");
             }
             expect_kind(number, kind)?;
+            if kind == VARINT {
+                record.numbers.set(number, varint(&mut rest)?);
+                continue;
+            }
             if number != KEY_FIELD {
                 skip(&mut rest, kind)?;
                 continue;
@@ -62,6 +89,7 @@ impl<'v> Record<'v> {
                 after: rest,
                 from_key: value.get(value.len() - rest.len() - key.len()..).unwrap_or_default(),
                 canonical: keys == 1 && before_bytes == 0 && shortest,
+                numbers: record.numbers,
             };
         }
         Ok(record)
@@ -164,6 +192,7 @@ mod tests {
         assert_eq!(record.key, b"/a");
         assert_eq!(record.before, b"");
         assert_eq!(record.after, b"\x10\x05\x2A\x01v");
+        assert_eq!(record.numbers, Numbers { create_revision: 5, ..Numbers::default() });
         assert!(record.canonical);
     }
 

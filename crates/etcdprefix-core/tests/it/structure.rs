@@ -294,6 +294,45 @@ fn our_own_files_have_to_keep_more() {
     });
 }
 
+/// What bbolt's Check passes over.
+#[track_caller]
+fn finds_in_accounting(code: Code, file: impl Fn() -> File) {
+    assert_eq!(file().check(Expect::Sound).findings.total(), 0);
+    let report = file().check(Expect::Accounted);
+    assert_eq!(codes(&report), [code], "{report:?}");
+}
+
+#[test]
+fn every_byte_is_accounted_for() {
+    assert_eq!(File::sound().check(Expect::Accounted).findings.summary(), None);
+    let inline = |first: &[u8], second: &[u8]| {
+        let page = leaf(0, &[(0, first, b"1"), (0, second, b"2")]);
+        [bucket_header(0), page[..16 + 2 * 16 + 4].to_vec()].concat()
+    };
+    let with_inline = |value: Vec<u8>| {
+        File::sound().with(2, leaf(2, &[(1, b"b", &bucket_header(4)), (1, b"i", &value)]))
+    };
+    let report = with_inline(inline(b"x", b"y")).check(Expect::Accounted);
+    assert_eq!(report.findings.summary(), None);
+    finds_in_accounting(Code::OutOfOrder, || with_inline(inline(b"y", b"x")));
+    finds_in_accounting(Code::Slack, || with_inline([inline(b"x", b"y"), vec![1]].concat()));
+    finds_in_accounting(Code::RecordAmongBuckets, || {
+        File::sound().with(2, leaf(2, &[(1, b"b", &bucket_header(4)), (0, b"plain", b"1")]))
+    });
+    finds_in_accounting(Code::ElementFlags, || {
+        let mut page = records(6, &["d", "e", "f"]);
+        page[16] = 2;
+        File::sound().with(6, page)
+    });
+    finds_in_accounting(Code::FreelistInvalid, || File::sound().with(3, freelist(3, &[8])));
+    finds_in_accounting(Code::FreelistInvalid, || File::sound().with(3, freelist(3, &[1])));
+    finds_in_accounting(Code::Slack, || {
+        let mut page = branch(4, &[("a", 5), ("d", 6), ("g", 7)]);
+        page[PAGE - 1] = 1;
+        File::sound().with(4, page)
+    });
+}
+
 #[test]
 fn findings_are_capped_and_counted() {
     let mut file = File::sound();
@@ -321,7 +360,7 @@ fn flipped_bits_never_end_in_a_panic() {
             let Ok(snapshot) = Snapshot::from_storage(Box::new(bytes), Path::new("test.db")) else {
                 continue;
             };
-            for expect in [Expect::Sound, Expect::Compact] {
+            for expect in [Expect::Sound, Expect::Accounted, Expect::Compact] {
                 check_structure(&snapshot, expect, &Silent).unwrap();
             }
             // Any outcome is fine.

@@ -1,6 +1,7 @@
 //! What was typed: parsed here, without opening or checking anything but the words themselves.
 
 pub mod change_prefix;
+pub mod check;
 pub mod names;
 pub mod snapshot;
 pub mod usage;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 
 use crate::exit;
 use change_prefix::ChangePrefixArgs;
+use check::CheckArgs;
 use names::Name;
 use snapshot::StatusArgs;
 
@@ -72,6 +74,7 @@ const TOP_EXAMPLES: &str = "\
 Examples:
   etcdprefix change-prefix --db snap.db --dest-prefix /c123 --dry-run
   etcdprefix change-prefix --db snap.db --dest-prefix /c123
+  etcdprefix check snap.db
   etcdprefix snapshot status snap.db -w table
 
 ";
@@ -81,6 +84,8 @@ Examples:
 pub enum Command {
     /// Rewrite the prefix of every key of a snapshot, history included
     ChangePrefix(ChangePrefixArgs),
+    /// Find everything that is wrong with a snapshot: pages, records, trailer
+    Check(CheckArgs),
     /// Look at snapshot files
     #[command(subcommand, arg_required_else_help = true)]
     Snapshot(SnapshotCommand),

@@ -1,6 +1,7 @@
 //! The commands, one a file: flags to options, a call into the library, its outcome to text.
 
 mod change_prefix;
+mod check;
 mod completion;
 mod snapshot_status;
 
@@ -33,6 +34,7 @@ pub fn run(invocation: Invocation) -> Result<Answer, Failure> {
     let Invocation { global, command } = invocation;
     match command {
         Command::ChangePrefix(args) => change_prefix::run(args, global),
+        Command::Check(args) => check::run(&args, global),
         Command::Snapshot(SnapshotCommand::Status(args)) => {
             snapshot_status::run(&args, global).map(Answer::from)
         }

@@ -1,9 +1,44 @@
-//! An outcome's JSON, and the same flattened to names and values.
+//! A result's JSON, and the same flattened to names and values.
 
 use std::path::{Path, PathBuf};
 
+use comfy_table::presets::ASCII_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
 use etcdprefix_core::Outcome;
 use serde_json::Value;
+
+use crate::args::Format;
+use crate::output::text;
+
+/// A result in the form asked for; for people it is told by `simple`.
+pub fn render(result: &Value, format: Format, simple: impl FnOnce() -> String) -> String {
+    match format {
+        Format::Simple => simple(),
+        Format::Table => table(result),
+        Format::Json => result.to_string() + "\n",
+        Format::Fields => lines(result),
+    }
+}
+
+fn lines(result: &Value) -> String {
+    let fields = of(result).into_iter();
+    let lines = fields.map(|(name, value)| format!("{} : {value}\n", Value::from(name)));
+    lines.collect()
+}
+
+fn table(result: &Value) -> String {
+    let mut table = Table::new();
+    table.load_style(ASCII_FULL_CONDENSED);
+    table.set_header(["NAME", "VALUE"]);
+    for (name, value) in of(result) {
+        let value = value.as_str().map_or_else(|| value.to_string(), text::one_line);
+        table.add_row([text::one_line(&name), value]);
+    }
+    if let Some(values) = table.column_mut(1) {
+        values.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{table}\n")
+}
 
 /// The outcome as docs/cli-contract.md shows it.
 pub fn json(outcome: &Outcome) -> Value {
@@ -20,13 +55,13 @@ fn lossy(path: &Path) -> PathBuf {
 
 /// Every member, nested names joined by dots. An element of a list is named by its own name
 /// (`phases.plan`) or else by its position (`warnings.0`).
-pub fn of(outcome: &Outcome) -> Vec<(String, Value)> {
+pub fn of(result: &Value) -> Vec<(String, Value)> {
     let mut fields = Vec::new();
-    flatten(String::new(), &json(outcome), &mut fields);
+    flatten(String::new(), result, &mut fields);
     fields
 }
 
-/// Recursion ends soon: an outcome nests three levels deep.
+/// Recursion ends soon: a result nests three levels deep.
 fn flatten(name: String, value: &Value, fields: &mut Vec<(String, Value)>) {
     match value {
         Value::Object(members) => {

@@ -1,5 +1,6 @@
 //! What leaves the program: one result on stdout, everything else on stderr.
 
+pub mod check;
 pub mod fields;
 pub mod human;
 pub mod humanize;

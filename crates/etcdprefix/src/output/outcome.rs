@@ -1,43 +1,13 @@
 //! The outcome of `change-prefix` in the form asked for.
 
-use comfy_table::presets::ASCII_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use etcdprefix_core::Outcome;
 
 use crate::args::Format;
-use crate::output::{fields, human, text};
+use crate::output::{fields, human};
 
 /// What goes to stdout.
 pub fn render(outcome: &Outcome, format: Format) -> String {
-    match format {
-        Format::Simple => human::summary(outcome),
-        Format::Table => table(outcome),
-        Format::Json => fields::json(outcome).to_string() + "\n",
-        Format::Fields => lines(outcome),
-    }
-}
-
-fn lines(outcome: &Outcome) -> String {
-    let fields = fields::of(outcome);
-    let lines = fields.iter().map(|(name, value)| {
-        let name = serde_json::Value::from(name.as_str());
-        format!("{name} : {value}\n")
-    });
-    lines.collect()
-}
-
-fn table(outcome: &Outcome) -> String {
-    let mut table = Table::new();
-    table.load_style(ASCII_FULL_CONDENSED);
-    table.set_header(["NAME", "VALUE"]);
-    for (name, value) in fields::of(outcome) {
-        let value = value.as_str().map_or_else(|| value.to_string(), text::one_line);
-        table.add_row([text::one_line(&name), value]);
-    }
-    if let Some(values) = table.column_mut(1) {
-        values.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{table}\n")
+    fields::render(&fields::json(outcome), format, || human::summary(outcome))
 }
 
 #[cfg(test)]
@@ -78,7 +48,10 @@ mod tests {
         let text = render(&outcome, Format::Table);
         let rules = 3;
         let heading = 1;
-        assert_eq!(text.lines().count(), fields::of(&outcome).len() + rules + heading);
+        assert_eq!(
+            text.lines().count(),
+            fields::of(&fields::json(&outcome)).len() + rules + heading
+        );
         assert!(text.contains("| dest_prefix "), "{text}");
     }
 }

@@ -6,6 +6,8 @@ mod help;
 mod usage;
 // Each exit code, as docs/cli-contract.md has them, and its one line of error.
 mod exit_codes;
+// `check`: findings, their forms and the exit code.
+mod check;
 // Results on stdout in every form, warnings on stderr, nothing mixed.
 mod results;
 // Readers that go away, full disks, closed streams.

@@ -32,6 +32,8 @@ fn wrong_words_are_one_line_and_exit_2() {
         ("change-prefix --db snap.db --dest-prefix / --src-prefix /", "prefix are the same: /"),
         ("change-prefx", "a similar subcommand exists: 'change-prefix'"),
         ("snapshot status", "not provided: <FILE>"),
+        ("check", "not provided: <FILE>"),
+        ("check snap.db --depth deep", "structure, records, full"),
         ("snapshot status snap.db --like 3.4", "3.5, 3.5.30, 3.6, 3.7"),
         ("snapshot status snap.db -w protobuf", "simple, table, json, fields"),
         ("modify-prefix --db=snap.db --dest-prefix=/c", "unrecognized subcommand"),

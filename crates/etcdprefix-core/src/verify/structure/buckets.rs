@@ -1,7 +1,6 @@
 //! Leaves and inline buckets as parts of a bucket.
 
 use super::Expect;
-use super::finding::FindingCode;
 use super::frame::Fault;
 use super::leaf::{LeafCheck, LeafFacts};
 use super::walk::Walk;
@@ -10,6 +9,7 @@ use crate::format::page::{self, PageHeader};
 use crate::read::{Bucket, Root};
 use crate::rewrite::schema;
 use crate::units::Pgid;
+use crate::verify::findings::FindingCode;
 
 impl Walk<'_> {
     /// What only our own files have to keep: even depth, no empty leaf, small buckets inline.
@@ -26,12 +26,22 @@ impl Walk<'_> {
             return Err(Fault::new(FindingCode::LeafEmpty, "leaf without elements"));
         }
         let limit = self.snapshot.page_size().bytes() / 4;
-        let would_fit = !facts.has_buckets && facts.used_bytes <= limit;
+        let would_fit = facts.buckets == 0 && facts.used_bytes <= limit;
         if depth == 0 && tree.level > 0 && would_fit {
             let detail = format!("{} bytes have a page", facts.used_bytes);
             return Err(Fault::new(FindingCode::WronglyInline, detail));
         }
         Ok(())
+    }
+
+    /// What bbolt's Check passes over: every byte means something or is zero, and the root bucket
+    /// holds buckets only.
+    pub fn accounted(&self, check: &LeafCheck<'_>, facts: &LeafFacts) -> Result<(), Fault> {
+        let is_root = self.trees.last().is_some_and(|tree| tree.level == 0);
+        if is_root && facts.buckets < facts.elements {
+            return Err(Fault::from(&Corruption::RecordAmongBuckets));
+        }
+        check.contiguous()
     }
 
     pub fn count(&mut self, facts: &LeafFacts, level: usize) {
@@ -75,16 +85,24 @@ impl Walk<'_> {
         self.count(&facts, level);
         if level == 1 && *bucket.name == *schema::KEY.as_bytes() {
             self.report.records += facts.elements;
+            self.keep_leaf(&bucket.root, bytes.len() as u64);
         }
         if self.expect == Expect::Sound {
             return Ok(());
         }
         check.ascending()?;
+        if self.expect == Expect::Accounted && facts.buckets > 0 {
+            // bbolt never makes them, and their pages are not walked.
+            return Err(Fault::new(FindingCode::BucketInvalid, "buckets in an inline bucket"));
+        }
+        if self.expect == Expect::Accounted {
+            return check.contiguous();
+        }
         check.compact(&facts, self.snapshot.page_size())?;
         let limit = self.snapshot.page_size().bytes() / 4;
         let exact = facts.used_bytes == bytes.len() as u64;
         let alone = header.id == Pgid(0) && header.overflow == 0;
-        if facts.has_buckets || facts.used_bytes > limit || !exact || !alone {
+        if facts.buckets > 0 || facts.used_bytes > limit || !exact || !alone {
             let detail = format!("{} bytes may not be inline", bytes.len());
             return Err(Fault::new(FindingCode::WronglyInline, detail));
         }

@@ -1,11 +1,12 @@
 //! What a walk keeps of the way it came.
 
-use super::finding::FindingCode;
 use super::order::Order;
 use crate::error::Corruption;
 use crate::read::PageRun;
+use crate::verify::findings::FindingCode;
 
 /// A finding without its place.
+#[derive(Clone)]
 pub struct Fault {
     pub code: FindingCode,
     pub detail: String,

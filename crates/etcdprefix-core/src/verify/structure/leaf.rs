@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::finding::FindingCode;
 use super::frame::Fault;
 use super::order::{MAX_KEY_BYTES, out_of_order, too_long};
 use crate::error::Corruption;
 use crate::format::leaf::{BUCKET, ELEMENT_BYTES, ElementSpan, LeafView};
 use crate::format::page::{HEADER_BYTES, MAX_ELEMENTS, PageHeader};
 use crate::units::PageSize;
+use crate::verify::findings::FindingCode;
 
 /// Pages that a leaf of several records may take in our own files: with it etcd's node splits stay
 /// cheap (docs of the writer), and a page with one large record is no exception but a case apart.
@@ -33,7 +33,8 @@ pub struct LeafFacts {
     pub elements: u64,
     /// Header, elements, keys and values.
     pub used_bytes: u64,
-    pub has_buckets: bool,
+    /// How many of the elements are buckets.
+    pub buckets: u64,
 }
 
 impl<'a> LeafCheck<'a> {
@@ -44,16 +45,16 @@ impl<'a> LeafCheck<'a> {
     /// Proves that all elements are inside the page and share no bytes.
     pub fn facts(&self) -> Result<LeafFacts, Fault> {
         let mut used_bytes = HEADER_BYTES as u64;
-        let mut has_buckets = false;
+        let mut buckets = 0;
         for index in 0..self.view.count() {
             let span = self.span(index)?;
             used_bytes += (ELEMENT_BYTES + span.key.len() + span.value.len()) as u64;
-            has_buckets |= span.is_bucket();
+            buckets += u64::from(span.is_bucket());
         }
         if used_bytes > self.bytes.len() as u64 {
             return Err(Fault::from(&Corruption::ElementsOverlap));
         }
-        Ok(LeafFacts { elements: self.view.count() as u64, used_bytes, has_buckets })
+        Ok(LeafFacts { elements: self.view.count() as u64, used_bytes, buckets })
     }
 
     /// Proves that keys rise; gives the first and the last one.
@@ -75,7 +76,7 @@ impl<'a> LeafCheck<'a> {
         Ok(ends)
     }
 
-    /// Proves that every byte means something or is zero, and the limits of our own files.
+    /// As [`LeafCheck::contiguous`], with the limits of our own files.
     pub fn compact(&self, facts: &LeafFacts, page_size: PageSize) -> Result<(), Fault> {
         if facts.elements > u64::from(MAX_ELEMENTS) {
             let detail = format!("{} elements", facts.elements);
@@ -93,7 +94,8 @@ impl<'a> LeafCheck<'a> {
         self.contiguous()
     }
 
-    fn contiguous(&self) -> Result<(), Fault> {
+    /// Proves that every byte means something or is zero, and flags that bbolt knows.
+    pub fn contiguous(&self) -> Result<(), Fault> {
         let mut end = HEADER_BYTES + self.view.count() * ELEMENT_BYTES;
         for index in 0..self.view.count() {
             let span = self.span(index)?;

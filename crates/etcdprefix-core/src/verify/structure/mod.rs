@@ -6,15 +6,17 @@
 //! the file's size; memory is two bits a page and one path through the trees.
 
 mod buckets;
-mod finding;
 mod frame;
 mod leaf;
+mod metas;
 mod next;
 mod order;
 mod space;
 mod walk;
 
-pub use finding::{Finding, FindingCode, Findings, KEPT_PER_CODE};
+pub use crate::verify::findings::{Finding, FindingCode, Findings, KEPT_PER_CODE, Level};
+
+pub(in crate::verify) use walk::{MetLeaves, Walk};
 
 use serde::Serialize;
 
@@ -27,6 +29,9 @@ use crate::read::Snapshot;
 pub enum Expect {
     /// Sound, as bbolt's `Check` has it.
     Sound,
+    /// Sound, and every byte accounted for, as etcd writes files: what bbolt's `Check` passes over
+    /// is found too, most of it as a warning.
+    Accounted,
     /// Sound, and laid out as this crate writes files: no unused page, no slack that means
     /// something, trees of even depth, and whatever else every bbolt since v1.3 relies on.
     Compact,
@@ -43,7 +48,9 @@ pub struct StructureReport {
     pub branch_pages: u64,
     /// Leaf pages, overflow included.
     pub leaf_pages: u64,
-    /// Pages on the freelist.
+    /// Pages of the freelist itself.
+    pub freelist_pages: u64,
+    /// Pages on the freelist; without one, as etcd leaves it, those that nothing leads to.
     pub free_pages: u64,
     /// Top-level and nested buckets.
     pub buckets: u64,

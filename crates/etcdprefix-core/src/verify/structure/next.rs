@@ -1,6 +1,5 @@
 //! From a page to what lies below it.
 
-use super::finding::FindingCode;
 use super::frame::Fault;
 use super::leaf::all_zero;
 use super::order::{MAX_KEY_BYTES, Order, check_upper, too_long};
@@ -9,6 +8,7 @@ use crate::format::branch;
 use crate::format::page::{self, HEADER_BYTES};
 use crate::read::{Bucket, PageRun, Snapshot};
 use crate::units::{PageSize, Pgid};
+use crate::verify::findings::FindingCode;
 
 /// What comes next under the topmost frame.
 pub enum Next {

@@ -1,8 +1,8 @@
 //! The order of keys over the pages of one tree.
 
-use super::finding::FindingCode;
 use super::frame::Fault;
 use crate::error::Corruption;
+use crate::verify::findings::FindingCode;
 
 /// bbolt's `MaxKeySize`. `Put` refuses longer keys, so only a forged file has one, and holding it
 /// to less bounds what is kept of each level.

@@ -1,17 +1,17 @@
 //! The walk over all trees.
 
-use super::finding::{Finding, FindingCode};
 use super::frame::{Fault, Frame, Tree};
-use super::leaf::{Ends, LeafCheck, LeafFacts};
+use super::leaf::{Ends, LeafCheck, LeafFacts, all_zero};
 use super::next::{Next, check_branch, compact_branch, next_bucket, next_child};
 use super::order::{Order, check_upper};
 use super::{Expect, StructureReport};
 use crate::error::{Corruption, Error, Result};
 use crate::format::page::{self, HEADER_BYTES, PageHeader};
 use crate::progress::{Progress, step};
-use crate::read::{Bucket, PageRun, PageSet, Snapshot};
+use crate::read::{Bucket, PageRun, PageSet, Root, Snapshot};
 use crate::rewrite::schema;
 use crate::units::Pgid;
+use crate::verify::findings::{Finding, FindingCode};
 
 /// Branch levels and levels of buckets in buckets, together: twice what a tree that fits on a disk
 /// needs. It bounds what one path holds.
@@ -28,6 +28,16 @@ pub struct Walk<'s> {
     progress: &'s dyn Progress,
     pub stack: Vec<Frame<'s>>,
     pub trees: Vec<Tree>,
+    /// Leaves of bucket `key` met, if somebody looks into them.
+    pub leaves: Option<MetLeaves>,
+}
+
+/// Leaves to look into; those that can't be read are left out.
+#[derive(Default)]
+pub struct MetLeaves {
+    pub roots: Vec<Root>,
+    /// The bytes of all their pages.
+    pub bytes: u64,
 }
 
 impl<'s> Walk<'s> {
@@ -41,6 +51,7 @@ impl<'s> Walk<'s> {
             progress,
             stack: Vec::new(),
             trees: Vec::new(),
+            leaves: None,
         }
     }
 
@@ -51,39 +62,57 @@ impl<'s> Walk<'s> {
     /// Adds a finding about `pgid` in the tree being walked.
     pub fn fault(&mut self, pgid: Option<Pgid>, fault: Fault) {
         let tree = self.trees.last();
-        self.report.findings.add(fault.code, || Finding {
-            code: fault.code,
-            bucket: tree.map(|tree| tree.name.clone()),
-            pgid,
-            detail: fault.detail,
+        self.report.findings.add(fault.code, || {
+            let bucket = tree.map(|tree| tree.name.clone());
+            Finding { pgid, bucket, ..Finding::new(fault.code, fault.detail) }
         });
     }
 
     /// Walks the root bucket and every bucket in it.
     pub fn trees(&mut self) -> Result<()> {
-        self.enter_tree(&self.snapshot.root_bucket(), self.snapshot.meta().root)?;
-        while let Some(tree) = self.trees.last() {
-            if self.stack.len() == tree.base {
-                self.trees.pop();
-                continue;
-            }
-            match self.next() {
-                Next::Child { child, upper, fault } => {
-                    if let Some((pgid, fault)) = fault {
-                        self.fault(Some(pgid), fault);
-                    }
-                    self.page(child, upper)?;
-                }
-                Next::Bucket(bucket) => self.bucket(&bucket)?,
-                Next::BadBucket(pgid, fault) => self.fault(Some(pgid), fault),
-                Next::Fault(pgid, fault) => {
-                    self.fault(Some(pgid), fault);
-                    self.stack.pop();
-                }
-                Next::Up => drop(self.stack.pop()),
-            }
-        }
+        self.begin()?;
+        while self.advance()? {}
         Ok(())
+    }
+
+    /// Enters the root bucket.
+    pub fn begin(&mut self) -> Result<()> {
+        self.enter_tree(&self.snapshot.root_bucket(), self.snapshot.meta().root)
+    }
+
+    /// Goes on to the next page or bucket; false after the last.
+    pub fn advance(&mut self) -> Result<bool> {
+        let Some(tree) = self.trees.last() else {
+            return Ok(false);
+        };
+        if self.stack.len() == tree.base {
+            self.trees.pop();
+            return Ok(true);
+        }
+        match self.next() {
+            Next::Child { child, upper, fault } => {
+                if let Some((pgid, fault)) = fault {
+                    self.fault(Some(pgid), fault);
+                }
+                self.page(child, upper)?;
+            }
+            Next::Bucket(bucket) => self.bucket(&bucket)?,
+            Next::BadBucket(pgid, fault) => self.fault(Some(pgid), fault),
+            Next::Fault(pgid, fault) => {
+                self.fault(Some(pgid), fault);
+                self.stack.pop();
+            }
+            Next::Up => drop(self.stack.pop()),
+        }
+        Ok(true)
+    }
+
+    /// Keeps a leaf of bucket `key` for whoever looks into its records.
+    pub fn keep_leaf(&mut self, root: &Root, bytes: u64) {
+        if let Some(leaves) = &mut self.leaves {
+            leaves.roots.push(root.clone());
+            leaves.bytes += bytes;
+        }
     }
 
     pub fn enter_tree(&mut self, bucket: &Bucket, root: Pgid) -> Result<()> {
@@ -189,6 +218,7 @@ impl<'s> Walk<'s> {
         let end = check_branch(&run)?;
         let judged = match self.expect {
             Expect::Sound => Ok(()),
+            Expect::Accounted => all_zero(&run.bytes, end..run.bytes.len()),
             Expect::Compact => compact_branch(&run, end, self.snapshot.page_size()),
         };
         let next = 0;
@@ -202,7 +232,10 @@ impl<'s> Walk<'s> {
         let facts = check.facts()?;
         let judged = self.judge_leaf(&check, &facts, upper);
         self.count(&facts, self.trees.last().map_or(0, |tree| tree.level));
-        if facts.has_buckets {
+        if self.trees.last().is_some_and(|tree| tree.is_key_bucket) {
+            self.keep_leaf(&Root::Page(run.pgid), run.bytes.len() as u64);
+        }
+        if facts.buckets > 0 {
             self.stack.push(Frame::Leaf { run, next: 0 });
         }
         judged
@@ -222,10 +255,13 @@ impl<'s> Walk<'s> {
             judged?;
             check_upper(last, upper)?;
         }
-        if exact {
-            check.compact(facts, self.snapshot.page_size())?;
-            self.leaf_in_tree(facts)?;
+        match self.expect {
+            Expect::Sound => Ok(()),
+            Expect::Accounted => self.accounted(check, facts),
+            Expect::Compact => {
+                check.compact(facts, self.snapshot.page_size())?;
+                self.leaf_in_tree(facts)
+            }
         }
-        Ok(())
     }
 }
