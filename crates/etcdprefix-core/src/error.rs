@@ -85,6 +85,18 @@ pub enum Error {
         /// The target.
         path: PathBuf,
     },
+    /// A revision that the store does not have, or has no more.
+    #[error("{}: no revision {revision}: the store has {first} to {last}", path.display())]
+    NoSuchRevision {
+        /// The file.
+        path: PathBuf,
+        /// The revision asked for.
+        revision: i64,
+        /// The first one that is not compacted.
+        first: i64,
+        /// The latest one.
+        last: i64,
+    },
     /// The written file did not prove equal to the source; it was not published.
     #[error("{}: the written file failed its proof and was discarded: {why}", path.display())]
     Unproven {

@@ -31,7 +31,7 @@ macro_rules! exits {
 exits! {
     Done = 0, "done";
     Failed = 1, "any other failure";
-    Usage = 2, "wrong usage: flags, prefixes";
+    Usage = 2, "wrong usage: flags, prefixes, revisions";
     Damaged = 3, "the input is damaged or is no etcd snapshot";
     Io = 4, "reading or writing failed (missing file, full disk, permissions)";
     OutputExists = 5, "the output exists already";
@@ -68,7 +68,7 @@ impl Exit {
             Error::Damaged { damage: Corruption::Truncated { .. }, .. } => Self::CutShort,
             Error::Damaged { .. } | Error::TrailerMismatch { .. } => Self::Damaged,
             Error::TrailerMissing { .. } => Self::TrailerMissing,
-            Error::Usage { .. } => Self::Usage,
+            Error::Usage { .. } | Error::NoSuchRevision { .. } => Self::Usage,
             Error::Refused { refusal, .. } => Self::of_refusal(refusal),
             Error::OutputExists { .. } => Self::OutputExists,
             Error::Unproven { .. } => Self::Unproven,

@@ -41,6 +41,7 @@ pub fn hint(error: &Error, asked: &Asked) -> Option<String> {
         Error::TrailerMissing { .. } => trailer_hint(asked),
         Error::TrailerMismatch { .. } => mismatch_hint(asked),
         Error::Usage { .. } => "another --dest-prefix or --src-prefix",
+        Error::NoSuchRevision { .. } => "a --rev from that range, or none for the latest",
         Error::Refused { refusal, .. } => return refusal_hint(refusal).map(Into::into),
         Error::OutputExists { .. } => {
             "another --output; without --output the file of --db is replaced"

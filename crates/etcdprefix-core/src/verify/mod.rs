@@ -4,6 +4,7 @@
 pub mod check;
 mod compare;
 pub mod findings;
+mod hashkv;
 mod marks;
 mod pairs;
 mod record;
@@ -14,6 +15,7 @@ mod top_buckets;
 
 pub use check::{CheckReport, Depth, check};
 pub use compare::{Proof, prove};
+pub use hashkv::{Answering, HashKv, OtherHashKv, hash_kv};
 pub use marks::CompactionMarks;
 pub use status::{Newer, Status, check_sound, status, status_hash};
 pub use structure::{Expect, StructureReport, check_structure};

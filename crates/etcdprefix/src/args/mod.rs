@@ -2,6 +2,7 @@
 
 pub mod change_prefix;
 pub mod check;
+pub mod hashkv;
 pub mod names;
 pub mod snapshot;
 pub mod usage;
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 use crate::exit;
 use change_prefix::ChangePrefixArgs;
 use check::CheckArgs;
+use hashkv::HashKvArgs;
 use names::Name;
 use snapshot::StatusArgs;
 
@@ -75,6 +77,7 @@ Examples:
   etcdprefix change-prefix --db snap.db --dest-prefix /c123 --dry-run
   etcdprefix change-prefix --db snap.db --dest-prefix /c123
   etcdprefix check snap.db
+  etcdprefix hashkv snap.db
   etcdprefix snapshot status snap.db -w table
 
 ";
@@ -86,6 +89,9 @@ pub enum Command {
     ChangePrefix(ChangePrefixArgs),
     /// Find everything that is wrong with a snapshot: pages, records, trailer
     Check(CheckArgs),
+    /// Print HashKV as a server that starts on the snapshot would answer it, read-only
+    #[command(name = "hashkv")]
+    HashKv(HashKvArgs),
     /// Look at snapshot files
     #[command(subcommand, arg_required_else_help = true)]
     Snapshot(SnapshotCommand),

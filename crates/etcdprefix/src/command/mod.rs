@@ -3,6 +3,7 @@
 mod change_prefix;
 mod check;
 mod completion;
+mod hashkv;
 mod snapshot_status;
 
 use std::path::Path;
@@ -35,6 +36,7 @@ pub fn run(invocation: Invocation) -> Result<Answer, Failure> {
     match command {
         Command::ChangePrefix(args) => change_prefix::run(args, global),
         Command::Check(args) => check::run(&args, global),
+        Command::HashKv(args) => hashkv::run(&args, global).map(Answer::from),
         Command::Snapshot(SnapshotCommand::Status(args)) => {
             snapshot_status::run(&args, global).map(Answer::from)
         }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod fields;
+pub mod hashkv;
 pub mod human;
 pub mod humanize;
 pub mod outcome;

@@ -31,6 +31,7 @@ fn damage_is_exit_3() {
         refused(&folder, CHANGE, code, &["snap.db: ", "; try: ", "etcdctl snapshot save"]);
         refused(&folder, "etcdprefix snapshot status snap.db", code, &["snap.db: ", "; try: "]);
         refused(&folder, "etcdprefix check snap.db", code, &["snap.db: ", "; try: "]);
+        refused(&folder, "etcdprefix hashkv snap.db", code, &["snap.db: ", "; try: "]);
     }
     let mut zeroed = good.clone();
     zeroed[end - 32..].fill(0);
@@ -47,6 +48,7 @@ fn a_file_that_cannot_be_read_or_written_is_exit_4() {
     refused(&folder, "etcdprefix snapshot status missing.db", 4, &["missing.db", "No such file"]);
     refused(&folder, "etcdprefix snapshot status .", 4, &["not a regular file"]);
     refused(&folder, "etcdprefix check missing.db", 4, &["missing.db", "No such file"]);
+    refused(&folder, "etcdprefix hashkv missing.db", 4, &["missing.db", "No such file"]);
     refused(&folder, "etcdprefix check .", 4, &["not a regular file"]);
     let nowhere = format!("{CHANGE} --output nowhere/new.db");
     refused(&folder, &nowhere, 4, &["No such file", "--output in an existing folder"]);
@@ -69,6 +71,7 @@ fn a_locked_file_is_exit_6() {
     refused(&folder, CHANGE, 6, &["running etcd", "snapshot save"]);
     refused(&folder, "etcdprefix snapshot status snap.db", 6, &["running etcd"]);
     refused(&folder, "etcdprefix check snap.db", 6, &["running etcd"]);
+    refused(&folder, "etcdprefix hashkv snap.db", 6, &["running etcd"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn help_is_as_recorded() {
         ("etcdprefix --help", "etcdprefix"),
         ("etcdprefix change-prefix --help", "change-prefix"),
         ("etcdprefix check --help", "check"),
+        ("etcdprefix hashkv --help", "hashkv"),
         ("etcdprefix snapshot status --help", "snapshot-status"),
         ("modify-prefix-v2 change-prefix --help", "modify-prefix-v2"),
         ("modify-prefix modify-prefix --help", "modify-prefix"),

@@ -8,6 +8,8 @@ mod usage;
 mod exit_codes;
 // `check`: findings, their forms and the exit code.
 mod check;
+// `hashkv`: its forms; that it is right is proved with servers in tests/it.
+mod hashkv;
 // Results on stdout in every form, warnings on stderr, nothing mixed.
 mod results;
 // Readers that go away, full disks, closed streams.

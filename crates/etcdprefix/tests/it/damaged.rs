@@ -72,7 +72,8 @@ impl Case {
         run(["snapshot", "status", "--like", like, path.to_str().context("the path is UTF-8")?])
     }
 
-    /// It ends with a report or without, but never with a panic, and the file stays.
+    /// It ends with a report or without, but never with a panic, and the file stays; so does
+    /// `hashkv`, which does not look at everything.
     fn assert_checked(&self, name: &str) -> Result<Option<i32>> {
         let path = self.path();
         let path = path.to_str().context("the path is UTF-8")?;
@@ -82,6 +83,12 @@ impl Case {
         let errors = String::from_utf8(output.stderr.clone())?.lines().count();
         assert_eq!(errors, usize::from(code != Some(0)), "check of {name}: {}", said(&output));
         self.assert_untouched(name)?;
+        let output = run(["hashkv", path, "--quiet"])?;
+        if output.status.success() {
+            self.assert_untouched(name)?;
+        } else {
+            self.assert_refused(&format!("hashkv of {name}"), &output)?;
+        }
         Ok(code)
     }
 

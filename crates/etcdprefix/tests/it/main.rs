@@ -12,6 +12,8 @@ mod kubernetes;
 mod drop_in;
 // `snapshot status` against the recorded output of eight versions of etcdutl.
 mod status;
+// `hashkv` against servers: those that were saved, and those that restored the file.
+mod hashkv;
 // Damaged and random files: refused with a documented code, nothing touched.
 mod damaged;
 // The structure check that judges our output does refuse broken files made from it.
