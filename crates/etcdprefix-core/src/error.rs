@@ -105,6 +105,16 @@ pub enum Error {
         /// The first difference.
         why: String,
     },
+    /// A file is not what another becomes under the rule.
+    #[error("{} is not {} under the rule: {why}", path.display(), of.display())]
+    Differs {
+        /// The file held to be the output.
+        path: PathBuf,
+        /// The source.
+        of: PathBuf,
+        /// The first difference.
+        why: String,
+    },
     /// The caller's interrupt flag was set.
     #[error("interrupted")]
     Interrupted,

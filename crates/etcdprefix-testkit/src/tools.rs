@@ -1,4 +1,4 @@
-//! etcd's own offline tools: `snapshot status` and `snapshot restore`.
+//! etcd's own offline tools: `snapshot status`, `snapshot restore` and `defrag`.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -34,6 +34,16 @@ pub fn restore(
     let output = command.output().context("cannot start the restore")?;
     if !output.status.success() {
         bail!("{version} can't restore {}: {}", snapshot.display(), said(&output));
+    }
+    Ok(())
+}
+
+/// Defragments the database of `data_dir`, which no server may have open: it is written anew.
+pub fn defrag(version: Version, data_dir: &Path) -> Result<()> {
+    let output = tool(version)?.arg("defrag").arg("--data-dir").arg(data_dir).output();
+    let output = output.context("cannot start the defragmentation")?;
+    if !output.status.success() {
+        bail!("{version} can't defragment {}: {}", data_dir.display(), said(&output));
     }
     Ok(())
 }

@@ -49,7 +49,7 @@ exits! {
     Unholdable = 17, "etcd could not hold the result: empty key, value over 2^31-2 bytes";
     OverQuota = 18, "the result is over --target-quota";
     RolesEscalate = 19, "roles would get at more than before";
-    Unproven = 20, "the written file did not prove equal: nothing was published";
+    Unproven = 20, "the output did not prove equal to the source (change-prefix published nothing)";
     Interrupted = 130, "interrupted; the target is as it was";
 }
 
@@ -71,7 +71,7 @@ impl Exit {
             Error::Usage { .. } | Error::NoSuchRevision { .. } => Self::Usage,
             Error::Refused { refusal, .. } => Self::of_refusal(refusal),
             Error::OutputExists { .. } => Self::OutputExists,
-            Error::Unproven { .. } => Self::Unproven,
+            Error::Unproven { .. } | Error::Differs { .. } => Self::Unproven,
             Error::Interrupted => Self::Interrupted,
             _ => Self::Failed,
         }

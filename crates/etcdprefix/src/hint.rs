@@ -17,6 +17,8 @@ pub enum Asked {
     DryRun,
     /// `snapshot status`.
     Status,
+    /// `verify`.
+    Verify,
     /// Looking at a file in any other way.
     Look,
 }
@@ -27,7 +29,7 @@ impl Asked {
         match self {
             Self::InPlace(file) => format!("; {} is as it was", file.display()),
             Self::Output(file) => format!("; {} was not written", file.display()),
-            Self::DryRun | Self::Status | Self::Look => String::new(),
+            Self::DryRun | Self::Status | Self::Verify | Self::Look => String::new(),
         }
     }
 }
@@ -41,6 +43,20 @@ pub fn hint(error: &Error, asked: &Asked) -> Option<String> {
         Error::TrailerMissing { .. } => trailer_hint(asked),
         Error::TrailerMismatch { .. } => mismatch_hint(asked),
         Error::Usage { .. } => "another --dest-prefix or --src-prefix",
+        Error::Refused { refusal: Refusal::AlreadyRewritten { .. }, .. }
+            if matches!(asked, Asked::Verify) =>
+        {
+            "the file before the change first, then the file after it"
+        }
+        Error::Refused { refusal: Refusal::NothingMatches { .. }, .. }
+            if matches!(asked, Asked::Verify) =>
+        {
+            "--src-prefix with the prefix these keys have"
+        }
+        Error::Differs { .. } => {
+            "the --src-prefix, --dest-prefix and --unmatched that the output was made with, \
+             or to make it again"
+        }
         Error::NoSuchRevision { .. } => "a --rev from that range, or none for the latest",
         Error::Refused { refusal, .. } => return refusal_hint(refusal).map(Into::into),
         Error::OutputExists { .. } => {
@@ -102,7 +118,7 @@ fn trailer_hint(asked: &Asked) -> &'static str {
 
 fn mismatch_hint(asked: &Asked) -> &'static str {
     match asked {
-        Asked::Status => "another copy, or a new `etcdctl snapshot save`",
+        Asked::Status | Asked::Verify => "another copy, or a new `etcdctl snapshot save`",
         _ => {
             "another copy, or a new `etcdctl snapshot save`; \
              if this is all there is: --skip-hash-check --accept-corrupt-trailer"

@@ -14,7 +14,7 @@ pub mod structure;
 mod top_buckets;
 
 pub use check::{CheckReport, Depth, check};
-pub use compare::{Proof, prove};
+pub use compare::{Accepted, FileFacts, FilesProof, Proof, prove, prove_files};
 pub use hashkv::{Answering, HashKv, OtherHashKv, hash_kv};
 pub use marks::CompactionMarks;
 pub use status::{Newer, Status, check_sound, status, status_hash};

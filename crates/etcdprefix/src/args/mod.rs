@@ -6,6 +6,7 @@ pub mod hashkv;
 pub mod names;
 pub mod snapshot;
 pub mod usage;
+pub mod verify;
 
 use std::ffi::OsString;
 
@@ -18,6 +19,7 @@ use check::CheckArgs;
 use hashkv::HashKvArgs;
 use names::Name;
 use snapshot::StatusArgs;
+use verify::VerifyArgs;
 
 /// The forms of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -76,6 +78,7 @@ const TOP_EXAMPLES: &str = "\
 Examples:
   etcdprefix change-prefix --db snap.db --dest-prefix /c123 --dry-run
   etcdprefix change-prefix --db snap.db --dest-prefix /c123
+  etcdprefix verify snap.db c123.db --dest-prefix /c123
   etcdprefix check snap.db
   etcdprefix hashkv snap.db
   etcdprefix snapshot status snap.db -w table
@@ -95,6 +98,8 @@ pub enum Command {
     /// Look at snapshot files
     #[command(subcommand, arg_required_else_help = true)]
     Snapshot(SnapshotCommand),
+    /// Prove that one snapshot is another with its prefix changed, whoever made it
+    Verify(VerifyArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  etcdprefix completion bash > /etc/bash_completion.d/etcdprefix"

@@ -5,6 +5,7 @@ mod check;
 mod completion;
 mod hashkv;
 mod snapshot_status;
+mod verify;
 
 use std::path::Path;
 
@@ -36,6 +37,7 @@ pub fn run(invocation: Invocation) -> Result<Answer, Failure> {
     match command {
         Command::ChangePrefix(args) => change_prefix::run(args, global),
         Command::Check(args) => check::run(&args, global),
+        Command::Verify(args) => verify::run(&args, global).map(Answer::from),
         Command::HashKv(args) => hashkv::run(&args, global).map(Answer::from),
         Command::Snapshot(SnapshotCommand::Status(args)) => {
             snapshot_status::run(&args, global).map(Answer::from)

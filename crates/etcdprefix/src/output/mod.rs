@@ -11,6 +11,7 @@ pub mod progress;
 mod sample;
 pub mod status;
 pub mod text;
+pub mod verify;
 
 use std::io::{self, IsTerminal, Write};
 

@@ -14,6 +14,7 @@ fn help_is_as_recorded() {
         ("etcdprefix check --help", "check"),
         ("etcdprefix hashkv --help", "hashkv"),
         ("etcdprefix snapshot status --help", "snapshot-status"),
+        ("etcdprefix verify --help", "verify"),
         ("modify-prefix-v2 change-prefix --help", "modify-prefix-v2"),
         ("modify-prefix modify-prefix --help", "modify-prefix"),
     ] {

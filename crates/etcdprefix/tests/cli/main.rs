@@ -19,4 +19,7 @@ mod disks;
 // Killed, stopped, deprived of its input.
 mod kills;
 
+// `verify`: its forms, its refusals and its exit code.
+mod verify;
+
 mod support;

@@ -10,7 +10,7 @@ use etcdprefix_testkit::{Version, tools};
 use tempfile::TempDir;
 
 use crate::status::recorded;
-use crate::support::{fixture, run, said};
+use crate::support::{DEST, fixture, run, said};
 
 /// docs/cli-contract.md; never a panic's 101, never a signal.
 const DOCUMENTED: [i32; 22] =
@@ -83,6 +83,10 @@ impl Case {
         let errors = String::from_utf8(output.stderr.clone())?.lines().count();
         assert_eq!(errors, usize::from(code != Some(0)), "check of {name}: {}", said(&output));
         self.assert_untouched(name)?;
+        let good = fixture("s-3.5.30.db");
+        let good = good.to_str().context("the path is UTF-8")?;
+        let output = run(["verify", good, path, "--dest-prefix", DEST, "--skip-hash-check"])?;
+        self.assert_refused(&format!("verify of {name}"), &output)?;
         let output = run(["hashkv", path, "--quiet"])?;
         if output.status.success() {
             self.assert_untouched(name)?;

@@ -14,6 +14,8 @@ mod drop_in;
 mod status;
 // `hashkv` against servers: those that were saved, and those that restored the file.
 mod hashkv;
+// `verify` on output that others made or laid out anew.
+mod verify;
 // Damaged and random files: refused with a documented code, nothing touched.
 mod damaged;
 // The structure check that judges our output does refuse broken files made from it.

@@ -20,6 +20,8 @@ pub(super) struct Comparison {
     pub hashes: Hashes,
     /// Records of the source.
     pub records: u64,
+    /// Those whose key the rule changes.
+    pub renamed: u64,
     /// Records that the output has to hold.
     pub output: u64,
     /// Whether the inverse rule gives back the source.
@@ -45,7 +47,7 @@ impl Comparison {
     pub fn run(prover: &Prover<'_>, threads: usize) -> Result<Self> {
         let seen = RefCell::new(PageSet::for_pages_of(prover.source));
         let mut comparison =
-            Self { hashes: Hashes::default(), records: 0, output: 0, reversible: true };
+            Self { hashes: Hashes::default(), records: 0, renamed: 0, output: 0, reversible: true };
         let roots = (prover.source.root_bucket(), prover.output.root_bucket());
         let mut both = Both::open(prover, &roots.0, &roots.1, &seen);
         loop {
@@ -74,6 +76,7 @@ impl Comparison {
             let records = prover.key_bucket((source, output), threads, seen)?;
             self.hashes.append(&records.hashes);
             self.records = records.source;
+            self.renamed = records.renamed;
             self.output = records.output;
             self.reversible &= records.reversible;
         } else {

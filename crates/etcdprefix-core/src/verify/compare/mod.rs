@@ -6,6 +6,7 @@
 //! both sides, every kept record is found, and the output holds no more than that.
 
 mod buckets;
+mod elsewhere;
 mod records;
 
 use crate::crc::Crc;
@@ -20,6 +21,7 @@ use crate::rewrite::rule::PrefixRule;
 use crate::verify::structure::{Expect, StructureReport, check_structure};
 
 use buckets::Comparison;
+pub use elsewhere::{Accepted, FileFacts, FilesProof, prove_files};
 
 /// More threads than that wait for the SHA-256 pass, and each holds some windows of the output.
 const COMPARING_MAX: usize = 4;
@@ -31,6 +33,8 @@ pub struct Proof {
     pub verification: Verification,
     /// Records of the source's `key` bucket.
     pub records: u64,
+    /// Those whose key the rule changes.
+    pub renamed: u64,
     /// The source's status hash.
     pub status_hash_source: u32,
     /// The output's.
@@ -70,15 +74,7 @@ pub fn prove(
         (structure.and_then(join), content, seal.and_then(join))
     });
     let (report, (comparison, ())) = first_fault(structure, first_fault(content, seal))?;
-    let prover = prover(progress);
-    if comparison.output != report.records {
-        let why = format!(
-            "bucket key: it has {} records instead of {}",
-            report.records, comparison.output
-        );
-        return Err(prover.differs(why));
-    }
-    prover.proof(&comparison)
+    prover(progress).proof(&comparison, report.records)
 }
 
 #[derive(Clone, Copy)]
@@ -118,7 +114,13 @@ impl<'a> Prover<'a> {
         Comparison::run(self, threads.min(COMPARING_MAX))
     }
 
-    fn proof(&self, comparison: &Comparison) -> Result<Proof> {
+    /// What is proved if the output's `records` are as many as it has to hold.
+    fn proof(&self, comparison: &Comparison, records: u64) -> Result<Proof> {
+        if comparison.output != records {
+            let due = comparison.output;
+            let why = format!("bucket key: it has {records} records instead of {due}");
+            return Err(self.differs(why));
+        }
         let hashes = comparison.hashes;
         let verification = if comparison.reversible && self.rule.unmatched() != Unmatched::Drop {
             if hashes.inverse != hashes.source {
@@ -131,6 +133,7 @@ impl<'a> Prover<'a> {
         Ok(Proof {
             verification,
             records: comparison.records,
+            renamed: comparison.renamed,
             status_hash_source: hashes.source.value(),
             status_hash_output: hashes.output.value(),
         })

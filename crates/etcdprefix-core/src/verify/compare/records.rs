@@ -19,6 +19,8 @@ pub(super) struct Records {
     pub hashes: Hashes,
     /// Records of the source.
     pub source: u64,
+    /// Those whose key the rule changes.
+    pub renamed: u64,
     /// Records that the output has to hold.
     pub output: u64,
     /// Whether the inverse rule gives back the source: all matched records are as etcd writes
@@ -36,6 +38,7 @@ impl Default for Records {
         Self {
             hashes: Hashes::default(),
             source: 0,
+            renamed: 0,
             output: 0,
             reversible: true,
             first: Vec::new(),
@@ -64,6 +67,7 @@ impl Records {
     fn append(&mut self, next: Self) {
         self.hashes.append(&next.hashes);
         self.source += next.source;
+        self.renamed += next.renamed;
         self.output += next.output;
         self.reversible &= next.reversible;
         self.last = next.last;
@@ -124,6 +128,7 @@ impl Prover<'_> {
                 self.same_record(output, pair.key, &kept, &mut inverse)
                     .map_err(|why| self.record_differs(revision, why))?;
                 records.reversible &= kept.reversible(self.rule);
+                records.renamed += u64::from(matches!(kept, Kept::Renamed(_)));
                 records.output += 1;
                 records.last_kept = Some(revision);
                 output.accept();
