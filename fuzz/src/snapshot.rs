@@ -5,7 +5,7 @@ use std::path::Path;
 use arbitrary::{Arbitrary, Unstructured};
 use etcdprefix_core::progress::Silent;
 use etcdprefix_core::read::{Leaves, Snapshot};
-use etcdprefix_core::verify::{Expect, check_structure, status, status_hash};
+use etcdprefix_core::verify::{Depth, Expect, check_structure, hash_kv, status, status_hash};
 
 use super::patch::Patched;
 
@@ -35,6 +35,11 @@ fn check(snapshot: &Snapshot) {
         sound.findings.is_empty() || !compact.findings.is_empty(),
         "compact is more than sound"
     );
+    let report = etcdprefix_core::verify::check(snapshot, Depth::Full, 1, &Silent);
+    let report = report.expect("no I/O can fail");
+    assert!(sound.findings.is_empty() || !report.is_sound(), "check is more than sound");
+    // It looks at bucket `key` alone, so any outcome is fine.
+    hash_kv(snapshot, 0, 2, &Silent).ok();
     let status = status(snapshot, 1, &Silent);
     let hash = status_hash(snapshot, 2, &Silent);
     if let Ok(status) = status {

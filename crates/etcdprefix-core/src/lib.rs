@@ -7,7 +7,8 @@
 //!
 //! [`change_prefix`] is all of it. [`ChangePrefix`] says what to do, [`Outcome`] what was done,
 //! [`Error`] why not. To look at a snapshot, open it as a [`read::Snapshot`] and ask
-//! [`verify::status`] or [`verify::check_structure`].
+//! [`verify::status`], [`verify::check()`] or [`verify::hash_kv`]; [`verify::prove_files`] proves
+//! that one is another with its prefix changed.
 //!
 //! ```no_run
 //! use etcdprefix_core::{ChangePrefix, change_prefix, progress::Silent};

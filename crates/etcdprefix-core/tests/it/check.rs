@@ -7,6 +7,7 @@ use etcdprefix_core::progress::Silent;
 use etcdprefix_core::read::{ReadMode, Snapshot};
 use etcdprefix_core::verify::findings::{FindingCode as Code, Level};
 use etcdprefix_core::verify::{CheckReport, CompactionMarks, Depth, check};
+use etcdprefix_testkit::bolt::fnv1a_64;
 use etcdprefix_testkit::source::{
     Freelist, KeyForm, Source, SourceBucket, record_key, record_rest, record_value,
 };
@@ -259,6 +260,21 @@ fn meta_pages_are_held_against_each_other() {
     let mut mixed = good.clone();
     mixed[..4096].copy_from_slice(&apart[..4096]);
     assert_eq!(totals(&check_bytes(mixed, Depth::Records)), [(Code::MetasApart, 1)]);
+}
+
+/// A file of one meta page that claims to have no pages at all.
+#[test]
+fn a_file_without_room_for_its_metas_is_told() {
+    let mut bytes = Source { page_size: 65_536, ..store(vec![], &[]) }.encode();
+    bytes.truncate(4096);
+    bytes[56..64].fill(0);
+    let sum = fnv1a_64(&bytes[16..72]);
+    bytes[72..80].copy_from_slice(&sum.to_le_bytes());
+    for depth in [Depth::Structure, Depth::Full] {
+        let report = check_bytes(bytes.clone(), depth);
+        assert!(!report.is_sound());
+        assert_eq!(report.findings.totals.get(&Code::MetaInvalid), Some(&1), "{report:?}");
+    }
 }
 
 #[test]

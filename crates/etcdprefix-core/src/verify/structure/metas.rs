@@ -17,8 +17,9 @@ impl Walk<'_> {
         let mut metas = Vec::new();
         for id in [0, 1] {
             // A forged high water mark may leave no room for the second one.
-            let room = self.snapshot.file_bytes().saturating_sub(id * page_bytes);
-            let bytes = self.snapshot.read(id * page_bytes, page_bytes.min(room))?;
+            let end = self.snapshot.file_bytes();
+            let at = end.min(id * page_bytes);
+            let bytes = self.snapshot.read(at, page_bytes.min(end - at))?;
             metas.extend(self.meta(Pgid(id), &bytes));
         }
         let [first, second] = metas.as_slice() else {
