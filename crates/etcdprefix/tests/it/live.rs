@@ -123,6 +123,10 @@ fn the_database_of_a_server() -> Result<()> {
 
         let stopped = server.kill();
         let before = fs::read(&database)?;
+        let path = database.to_str().context("the path is UTF-8")?;
+        let checked: Value = serde_json::from_str(&stdout(["check", path, "-w", "json"])?)?;
+        // It has grown ahead of its pages, and nothing follows them.
+        assert_eq!(checked["totals"], serde_json::json!({"trailer_missing": 1}), "{checked}");
         let refused = in_place(&database, &[])?;
         assert_eq!(refused.status.code(), Some(7), "{}", said(&refused));
         assert!(fs::read(&database)? == before, "the refused file was touched");
