@@ -324,6 +324,14 @@ fn every_byte_is_accounted_for() {
         page[16] = 2;
         File::sound().with(6, page)
     });
+    finds_in_accounting(Code::ElementsApart, || {
+        let mut page = records(6, &["d", "e", "f"]);
+        let (element, bytes) = (16 + 2 * 16, 301);
+        let key = element + usize::from(page[element + 4]) + 256 * usize::from(page[element + 5]);
+        page.copy_within(key..key + bytes, key + 1);
+        page[element + 4] += 1;
+        File::sound().with(6, page)
+    });
     finds_in_accounting(Code::FreelistInvalid, || File::sound().with(3, freelist(3, &[8])));
     finds_in_accounting(Code::FreelistInvalid, || File::sound().with(3, freelist(3, &[1])));
     finds_in_accounting(Code::Slack, || {

@@ -63,14 +63,11 @@ pub fn files() -> Vec<Named> {
         ("branch with a page too many", {
             let draft = Draft::new().meta(|meta| meta.freelist = NO_FREELIST);
             let body = branch(&[(2, FIRST), (5, SECOND), (8, THIRD)]);
-            draft.run(NEXT, BRANCH, &padded(&body, 8000), 1).patch(2, KEY_ROOT, &[NEXT as u8])
+            draft.run(NEXT, BRANCH, &padded(&body, 8000), 1).rerooted(NEXT)
         }),
         ("chain of branches", chain()),
     ]
 }
-
-/// Where the root leaf has the root of bucket `key`: behind header, element and name.
-const KEY_ROOT: usize = 16 + 16 + 3;
 
 fn with(children: &[(i64, u64)]) -> Draft {
     Draft::new().page(KEYS, BRANCH, &branch(children))

@@ -1,6 +1,6 @@
 //! Elements of leaves.
 
-use super::{Draft, KEYS, LEAF, NEXT, NO_FREELIST, Named, Pair, SECOND, leaf, records, value};
+use super::{Draft, LEAF, NEXT, NO_FREELIST, Named, Pair, SECOND, leaf, records, value};
 use crate::source::record_key;
 
 /// The position, key size and value size of the second leaf's first element.
@@ -67,8 +67,7 @@ fn one_leaf(pairs: &[Pair]) -> Draft {
 
 /// Bucket `key` at the first page behind the draft's; the old pages are free where nobody asks.
 fn rerooted(draft: Draft) -> Draft {
-    assert_eq!(draft.pages[2 * 4096 + 35], KEYS as u8);
-    draft.patch(2, 35, &[NEXT as u8]).meta(|meta| meta.freelist = NO_FREELIST)
+    draft.rerooted(NEXT).meta(|meta| meta.freelist = NO_FREELIST)
 }
 
 /// The last value begins a byte later than the one before ends.

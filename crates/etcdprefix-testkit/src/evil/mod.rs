@@ -7,6 +7,7 @@ mod elements;
 mod metas;
 mod records;
 mod space;
+mod store;
 
 use sha2::{Digest, Sha256};
 
@@ -38,7 +39,7 @@ const NEXT: u64 = 8;
 pub struct Evil {
     /// What is wrong with it.
     pub name: &'static str,
-    /// All of it, with a trailer that is right.
+    /// All of it, with a trailer that is right unless that is what is wrong.
     pub bytes: Vec<u8>,
 }
 
@@ -51,6 +52,7 @@ pub fn files() -> Vec<Evil> {
         elements::files(),
         buckets::files(),
         records::files(),
+        store::files(),
     ];
     let files = parts.into_iter().flatten();
     files.map(|(name, draft)| Evil { name, bytes: draft.finish() }).collect()
@@ -79,6 +81,8 @@ struct Draft {
     page_size: usize,
     pages: Vec<u8>,
     metas: [Meta; 2],
+    /// What follows the pages instead of their SHA-256.
+    seal: Option<Vec<u8>>,
     /// Cut to so many bytes in the end.
     cut: Option<usize>,
 }
@@ -99,7 +103,8 @@ impl Draft {
             txid,
             off: 0,
         };
-        let draft = Self { page_size, pages: Vec::new(), metas: [meta(8), meta(9)], cut: None };
+        let metas = [meta(8), meta(9)];
+        let draft = Self { page_size, pages: Vec::new(), metas, seal: None, cut: None };
         draft
             .page(ROOT, LEAF, &top(&[]))
             .page(FREE, FREELIST, &numbers(0, &[]))
@@ -132,6 +137,15 @@ impl Draft {
         self
     }
 
+    /// Puts the root of bucket `key` elsewhere.
+    fn rerooted(self, root: u64) -> Self {
+        let given = [b"key".as_slice(), &rooted(KEYS)].concat();
+        let start = ROOT as usize * self.page_size;
+        let page = &self.pages[start..start + self.page_size];
+        let at = page.windows(given.len()).position(|window| window == given);
+        self.patch(ROOT, at.expect("bucket key") + 3, &rooted(root))
+    }
+
     fn meta(mut self, change: impl Fn(&mut Meta)) -> Self {
         self.metas.iter_mut().for_each(change);
         self
@@ -144,8 +158,9 @@ impl Draft {
             let start = id * self.page_size;
             self.pages[start..start + page.len()].copy_from_slice(&page);
         }
-        let digest = Sha256::digest(&self.pages);
-        self.pages.extend_from_slice(&digest);
+        let digest = || Sha256::digest(&self.pages).to_vec();
+        let seal = self.seal.clone().unwrap_or_else(digest);
+        self.pages.extend(seal);
         self.pages.truncate(self.cut.unwrap_or(usize::MAX));
         self.pages
     }
@@ -216,10 +231,18 @@ fn numbers(count: u16, numbers: &[u64]) -> Body {
     Body { count, bytes: numbers.iter().flat_map(|number| number.to_le_bytes()).collect() }
 }
 
-/// Bucket `key` and others in the root bucket's leaf.
+/// The buckets of every etcd but `key`.
+const USUAL: [&[u8]; 7] =
+    [b"auth", b"authRoles", b"authUsers", b"lease", b"members", b"members_removed", b"meta"];
+
+/// Bucket `key` and others in the root bucket's leaf, with the usual ones empty.
 fn top(others: &[Pair]) -> Body {
     let mut pairs = vec![(BUCKET, b"key".to_vec(), rooted(KEYS))];
     pairs.extend_from_slice(others);
+    let given = |name: &[u8]| others.iter().any(|(_, key, _)| key == name);
+    for name in USUAL.into_iter().filter(|name| !given(name)) {
+        pairs.push((BUCKET, name.to_vec(), inline(LEAF, &leaf(&[]))));
+    }
     pairs.sort_by(|one, other| one.1.cmp(&other.1));
     leaf(&pairs)
 }

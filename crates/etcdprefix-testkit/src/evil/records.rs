@@ -34,7 +34,7 @@ pub fn files() -> Vec<Named> {
     ]
 }
 
-fn second(change: impl FnOnce(&mut Vec<super::Pair>)) -> Draft {
+pub fn second(change: impl FnOnce(&mut Vec<super::Pair>)) -> Draft {
     let mut pairs = records(5..8);
     change(&mut pairs);
     Draft::new().page(SECOND, LEAF, &leaf(&pairs))

@@ -55,6 +55,9 @@ pub enum FindingCode {
     /// The freelist claims more entries than fit.
     FreelistInvalid,
 
+    /// An element of a leaf does not begin where the one before ends, as bbolt writes them
+    /// (`node.write`, v1.3): its position is not what was written.
+    ElementsApart,
     /// The meta pages contradict each other.
     Metas,
     /// One of the two meta pages is not valid; the other is in use.

@@ -105,7 +105,7 @@ impl<'a> LeafCheck<'a> {
             }
             if span.key.start != end {
                 let detail = format!("element {index} does not follow the one before");
-                return Err(Fault::new(FindingCode::Slack, detail));
+                return Err(Fault::new(FindingCode::ElementsApart, detail));
             }
             end = span.value.end;
         }
