@@ -3,14 +3,13 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-
-/// Locked as long as its owner lives, so that others can tell a leftover from work under way.
-const LOCK: &str = "lock";
+use anyhow::Result;
 
 /// A folder in the cache (the same file system, so that rename works), removed on drop.
 pub struct Scratch {
     path: PathBuf,
+    /// Of the folder itself: others can tell a leftover from work under way, even a leftover that
+    /// is half removed.
     _lock: File,
 }
 
@@ -20,8 +19,9 @@ impl Scratch {
         sweep(cache, name)?;
         let path = cache.join(format!(".{name}-{}", std::process::id()));
         fs::create_dir_all(&path)?;
-        let lock = File::create(path.join(LOCK))?;
-        lock.try_lock().with_context(|| format!("{} is in use", path.display()))?;
+        let lock = File::open(&path)?;
+        // Where the file system has no such locks, leftovers stay.
+        let _ = lock.try_lock();
         Ok(Self { path, _lock: lock })
     }
 
@@ -41,15 +41,15 @@ fn sweep(cache: &Path, name: &str) -> Result<()> {
     for entry in fs::read_dir(cache)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(&start) && ended(&entry.path()) {
-            fs::remove_dir_all(entry.path())?;
+            // Another run may be removing it too.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
     Ok(())
 }
 
-/// Without a lock file it is left alone: its owner may be about to make one.
 fn ended(scratch: &Path) -> bool {
-    File::open(scratch.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+    File::open(scratch).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 #[cfg(test)]
@@ -62,9 +62,9 @@ mod tests {
         let (left, busy) = (cache.join(".tool-1"), cache.join(".tool-2"));
         for folder in [&left, &busy] {
             fs::create_dir_all(folder).unwrap();
-            fs::write(folder.join(LOCK), "").unwrap();
+            fs::write(folder.join("half-made"), "").unwrap();
         }
-        let owner = File::open(busy.join(LOCK)).unwrap();
+        let owner = File::open(&busy).unwrap();
         owner.lock().unwrap();
         let ours = Scratch::new(&cache, "tool").unwrap();
         assert!(!left.exists() && busy.exists() && ours.path().exists());
