@@ -37,6 +37,7 @@ const EXPECTED: &[Row] = &[
     ["2^32 claimed pages", "Truncated", "Truncated", "Truncated", "Truncated", "Truncated"],
     ["2^64 - 1 claimed pages", "Truncated", "Truncated", "Truncated", "Truncated", "Truncated"],
     ["no pages claimed", "PageOutOfRange", "PageOutOfRange", "PageOutOfRange TrailerMissing TrailingBytes", "TrailerMissing", "PageOutOfRange"],
+    ["metas past the end", "PageOutOfRange", "PageOutOfRange MetaInvalid Slack", "PageOutOfRange MetaInvalid Slack TrailerMissing TrailingBytes", "TrailerMissing", "PageOutOfRange"],
     ["root beyond the last page", "PageOutOfRange UnreachableUnfreed", "PageOutOfRange Gap", "PageOutOfRange UnreachableUnfreed", "PageOutOfRange", "PageOutOfRange"],
     ["root on a meta page", "PageOutOfRange UnreachableUnfreed", "PageOutOfRange Gap", "PageOutOfRange UnreachableUnfreed", "PageOutOfRange", "PageOutOfRange"],
     ["root at the end of numbers", "PageOutOfRange UnreachableUnfreed", "PageOutOfRange Gap", "PageOutOfRange UnreachableUnfreed", "PageOutOfRange", "PageOutOfRange"],

@@ -29,6 +29,9 @@ pub fn files() -> Vec<Named> {
         ("2^32 claimed pages", Draft::new().meta(|meta| meta.high_water = Some(1 << 32))),
         ("2^64 - 1 claimed pages", Draft::new().meta(|meta| meta.high_water = Some(u64::MAX))),
         ("no pages claimed", Draft::new().meta(|meta| meta.high_water = Some(0))),
+        ("metas past the end", {
+            Draft::new().meta(|meta| (meta.page_size, meta.high_water) = (65_536, Some(0)))
+        }),
         ("root beyond the last page", Draft::new().meta(|meta| meta.root = 99)),
         ("root on a meta page", Draft::new().meta(|meta| meta.root = 1)),
         ("root at the end of numbers", Draft::new().meta(|meta| meta.root = u64::MAX)),
