@@ -23,6 +23,7 @@ pub mod hashkv;
 pub mod kubernetes;
 #[cfg(feature = "etcd")]
 pub mod load;
+pub mod mutate;
 mod prefix;
 #[cfg(feature = "etcd")]
 mod process;

@@ -23,6 +23,12 @@ pub enum Kind {
         #[arg(long, default_value_t = 40_000)]
         flips: u32,
     },
+    /// Compare our verdict on mutated snapshots with etcdutl's, and serve some that were changed.
+    Differential {
+        /// How many.
+        #[arg(long, default_value_t = 4_000)]
+        files: u32,
+    },
     /// Fuzz from seeds that are parts of real and evil files; new inputs stay in fuzz/corpus.
     Fuzz {
         /// For each target.
@@ -43,6 +49,9 @@ pub fn run(kind: &Kind) -> Result<()> {
         }
         Kind::Flips { flips } => {
             test(&root, "etcdprefix-core", "it", "flips::flipped", ("ETCDPREFIX_FLIPS", *flips))
+        }
+        Kind::Differential { files } => {
+            test(&root, "etcdprefix", "it", "differential::", ("ETCDPREFIX_MUTANTS", *files))
         }
         Kind::Fuzz { seconds, targets } => fuzz(&root, *seconds, targets),
     }
