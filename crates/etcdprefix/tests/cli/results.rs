@@ -74,6 +74,7 @@ fn another_output_leaves_the_source() {
     let before = folder.read("snap.db");
     let run = folder.run(&format!("{CHANGE} --output new.db"));
     assert!(run.succeeded().starts_with("new.db: /registry replaced by /c123; snap.db is"));
+    assert!(run.stdout.contains("all members must restore this same file"), "{}", run.stdout);
     assert_eq!(folder.names(), ["new.db", "snap.db"]);
     assert_eq!(folder.read("snap.db"), before);
 }

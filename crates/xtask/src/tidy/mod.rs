@@ -1,6 +1,7 @@
 //! The house rules that neither rustc nor clippy knows; each finding names file and line.
 
 mod code;
+mod hazards;
 mod text;
 
 use std::fs;
@@ -20,7 +21,7 @@ struct File {
 /// Checks the whole work tree and fails with all findings.
 pub fn check(root: &Path) -> Result<()> {
     let files = text_files(root)?;
-    let mut findings = Vec::new();
+    let mut findings = hazards::check(&files);
     for file in &files {
         findings.extend(text::check(file));
         if file.path.ends_with(".rs") {
