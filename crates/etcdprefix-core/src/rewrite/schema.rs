@@ -12,13 +12,13 @@ pub const ALARM: &str = "alarm";
 /// The bucket of auth's own numbers.
 pub const AUTH: &str = "auth";
 /// The key of bucket `auth` whose value is one byte of 1 while auth is on.
-pub const AUTH_ENABLED: &[u8] = b"authEnabled";
+pub const AUTH_ENABLED: &str = "authEnabled";
 /// The bucket of leases: id, 8 bytes big-endian -> `leasepb.Lease`.
 pub const LEASE: &str = "lease";
 /// The key of bucket `meta` with the revision up to which a compaction was asked for.
-pub const SCHEDULED_COMPACT_REV: &[u8] = b"scheduledCompactRev";
+pub const SCHEDULED_COMPACT_REV: &str = "scheduledCompactRev";
 /// The key of bucket `meta` with the revision up to which a compaction is done.
-pub const FINISHED_COMPACT_REV: &[u8] = b"finishedCompactRev";
+pub const FINISHED_COMPACT_REV: &str = "finishedCompactRev";
 /// The bucket of the store's own numbers.
 pub const META: &str = "meta";
 /// The key of bucket `meta` that etcd 3.6 and newer keep their storage version under.

@@ -61,7 +61,7 @@ impl Store {
         let mut store = Self::default();
         each_pair(snapshot, schema::ALARM, |pair| store.alarms.note(pair.key))?;
         each_pair(snapshot, schema::AUTH, |pair| {
-            store.auth_enabled |= pair.key == schema::AUTH_ENABLED && pair.value == [1];
+            store.auth_enabled |= pair.key == schema::AUTH_ENABLED.as_bytes() && pair.value == [1];
         })?;
         each_pair(snapshot, schema::META, |pair| store.compaction.note(&pair))?;
         each_pair(snapshot, schema::LEASE, |pair| store.leases.note(pair.key))?;
@@ -91,9 +91,9 @@ impl Alarms {
 impl Compaction {
     fn note(&mut self, pair: &LeafElement<'_>) {
         let revision = || RecordKey::parse(pair.value).ok().map(|at| at.revision.main);
-        if pair.key == schema::SCHEDULED_COMPACT_REV {
+        if pair.key == schema::SCHEDULED_COMPACT_REV.as_bytes() {
             self.scheduled_revision = revision();
-        } else if pair.key == schema::FINISHED_COMPACT_REV {
+        } else if pair.key == schema::FINISHED_COMPACT_REV.as_bytes() {
             self.finished_revision = revision();
         }
     }

@@ -2,13 +2,9 @@
 
 use crate::error::Result;
 use crate::read::{Bucket, Snapshot};
-use crate::rewrite::schema::RecordKey;
+use crate::rewrite::schema::{FINISHED_COMPACT_REV, RecordKey, SCHEDULED_COMPACT_REV};
 use crate::verify::pairs::Pairs;
 
-/// The key of bucket `meta` for the revision that was to be compacted.
-pub const SCHEDULED: &str = "scheduledCompactRev";
-/// The key of bucket `meta` for the revision that has been compacted.
-pub const FINISHED: &str = "finishedCompactRev";
 /// A revision as a record's key has it; what follows is not looked at.
 pub const MARK_BYTES: usize = 17;
 
@@ -32,7 +28,7 @@ impl CompactionMarks {
             let pair = pairs.peek()?.filter(|pair| pair.key == name.as_bytes());
             Ok(pair.and_then(|pair| revision_in(pair.value)))
         };
-        Ok(Self { scheduled: mark(SCHEDULED)?, finished: mark(FINISHED)? })
+        Ok(Self { scheduled: mark(SCHEDULED_COMPACT_REV)?, finished: mark(FINISHED_COMPACT_REV)? })
     }
 
     /// Whether a server that starts on this store compacts first.

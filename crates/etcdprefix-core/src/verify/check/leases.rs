@@ -5,12 +5,10 @@ use std::cell::RefCell;
 use crate::error::{Error, Result};
 use crate::format::bytes::u64_at;
 use crate::read::{Bucket, PageSet, Snapshot};
+use crate::rewrite::schema;
 use crate::verify::findings::{Finding, FindingCode, Findings};
 use crate::verify::pairs::{Pair, Pairs};
 use crate::verify::record::{VARINT, skip, tag, varint};
-
-/// The bucket of leases: id -> `leasepb.Lease`.
-pub const BUCKET: &str = "lease";
 
 /// 64 MiB of ids. A store with a lease for every key of a large cluster has a tenth of that.
 const KNOWN_MAX: usize = 8 << 20;
@@ -43,7 +41,8 @@ impl Leases {
         leases.ids.sort_unstable();
         if !leases.complete {
             let detail = "not all leases are known: whether those of keys exist was not checked";
-            findings.push(Finding::new(FindingCode::LeasesUnchecked, detail).in_bucket(BUCKET));
+            findings
+                .push(Finding::new(FindingCode::LeasesUnchecked, detail).in_bucket(schema::LEASE));
         }
         Ok(leases)
     }
@@ -57,7 +56,7 @@ impl Leases {
                 Err(why) => {
                     let key = pair.key.get(..8).unwrap_or(pair.key).escape_ascii();
                     let finding = Finding::new(FindingCode::LeaseInvalid, format!("{key}: {why}"));
-                    findings.push(finding.in_bucket(BUCKET));
+                    findings.push(finding.in_bucket(schema::LEASE));
                 }
             }
             pairs.skip();

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use super::leases::{self, Leases};
+use super::leases::Leases;
 use crate::error::{Error, Result};
 use crate::read::{Bucket, PageSet, Snapshot};
 use crate::rewrite::schema;
 use crate::verify::findings::{Finding, FindingCode, Findings};
-use crate::verify::marks::{CompactionMarks, FINISHED, MARK_BYTES, SCHEDULED};
+use crate::verify::marks::{CompactionMarks, MARK_BYTES};
 use crate::verify::pairs::Pairs;
 use crate::verify::top_buckets::top_buckets;
 
@@ -16,7 +16,7 @@ use crate::verify::top_buckets::top_buckets;
 const NAMES: [&str; 8] = [
     schema::KEY,
     schema::META,
-    leases::BUCKET,
+    schema::LEASE,
     "auth",
     "authUsers",
     schema::AUTH_ROLES,
@@ -27,8 +27,12 @@ const NEEDED: usize = 2;
 
 /// The numbers of bucket `meta` and their sizes, which etcd relies on: a shorter one is a panic
 /// (`binary.BigEndian.Uint64`, `bytesToRev`).
-const NUMBERS: [(&str, usize); 4] =
-    [("consistent_index", 8), ("term", 8), (SCHEDULED, MARK_BYTES), (FINISHED, MARK_BYTES)];
+const NUMBERS: [(&str, usize); 4] = [
+    ("consistent_index", 8),
+    ("term", 8),
+    (schema::SCHEDULED_COMPACT_REV, MARK_BYTES),
+    (schema::FINISHED_COMPACT_REV, MARK_BYTES),
+];
 
 /// What is known of a store before its records are read.
 pub struct Store {
