@@ -6,6 +6,7 @@ pub mod keys;
 pub mod page;
 pub mod patch;
 pub mod rewrite;
+pub mod roles;
 pub mod seeds;
 pub mod snapshot;
 pub mod splice;

@@ -16,10 +16,11 @@ fn folder(name: &str) -> PathBuf {
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 6] = [
     ("keys", targets::keys::run),
     ("page", targets::page::run),
     ("rewrite", targets::rewrite::run),
+    ("roles", targets::roles::run),
     ("snapshot", targets::snapshot::run),
     ("splice", targets::splice::run),
 ];
@@ -83,6 +84,7 @@ fn targets_accept_plain_inputs() {
             targets::snapshot::run(&input);
             if first % 16 == 0 {
                 targets::rewrite::run(&input);
+                targets::roles::run(&input);
             }
         }
     }
