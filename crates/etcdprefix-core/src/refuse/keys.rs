@@ -13,6 +13,10 @@ use crate::rewrite::roles::{self, Reach, Rewritten};
 use crate::rewrite::rule::Verdict;
 use crate::rewrite::schema;
 
+/// Roles that every key is held against, and what they may take. Real stores have a few; with more
+/// the change is refused if there is any such key.
+const ROLES_DECIDED: usize = 256;
+const ROLES_BYTES: usize = 16 << 20;
 /// Bytes of a key that a message shows.
 const SHOWN_BYTES: usize = 512;
 
@@ -24,12 +28,18 @@ pub fn opened(change: Change<'_>, progress: &dyn Progress) -> Result<Option<Refu
         return Ok(None);
     }
     let changed = changed_roles(snapshot, rule)?;
+    let opener = |key: &[u8]| match &changed {
+        Some(roles) => {
+            let mut opening = roles.iter().filter(|role| role.after.opens(key, &role.before));
+            opening.next().map(|role| role.name.clone())
+        }
+        None => Some(format!("(one of more than {ROLES_DECIDED}, or of {ROLES_BYTES} bytes)")),
+    };
     let mut found = None;
     each_key(change, progress, |key, verdict| {
-        let stays = verdict == Verdict::Unmatched && rule.is_under_destination(key);
-        let opens = |role: &&ChangedRole| role.after.opens(key, &role.before);
-        let role = Some(()).filter(|()| stays).and_then(|()| changed.iter().find(opens));
-        found = role.map(|role| (role.name.clone(), escaped(key)));
+        if verdict == Verdict::Unmatched && rule.is_under_destination(key) {
+            found = opener(key).map(|role| (role, escaped(key)));
+        }
         found.is_none()
     })?;
     let dest_prefix = shown(rule.dst());
@@ -42,10 +52,11 @@ struct ChangedRole {
     after: Reach,
 }
 
-fn changed_roles(snapshot: &Snapshot, rule: &PrefixRule) -> Result<Vec<ChangedRole>> {
-    let mut changed = Vec::new();
+/// The roles in which something moves; `None` if there are too many to hold every key against.
+fn changed_roles(snapshot: &Snapshot, rule: &PrefixRule) -> Result<Option<Vec<ChangedRole>>> {
+    let (mut changed, mut bytes) = (Vec::new(), 0);
     let Some(bucket) = snapshot.bucket(schema::AUTH_ROLES.as_bytes())? else {
-        return Ok(changed);
+        return Ok(Some(changed));
     };
     let mut leaves = Leaves::new(snapshot, &bucket);
     while let Some(leaf) = leaves.next()? {
@@ -55,13 +66,17 @@ fn changed_roles(snapshot: &Snapshot, rule: &PrefixRule) -> Result<Vec<ChangedRo
             let Ok(Rewritten { value: Some(rewritten), .. }) = roles::rewrite(rule, value) else {
                 continue;
             };
+            bytes += value.len() + rewritten.len();
+            if changed.len() >= ROLES_DECIDED || bytes > ROLES_BYTES {
+                return Ok(None);
+            }
             if let (Ok(before), Ok(after)) = (Reach::of_role(value), Reach::of_role(&rewritten)) {
                 let name = escaped(key);
                 changed.push(ChangedRole { name, before, after });
             }
         }
     }
-    Ok(changed)
+    Ok(Some(changed))
 }
 
 /// Two keys that would become one.

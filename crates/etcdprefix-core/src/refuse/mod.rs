@@ -163,6 +163,9 @@ fn irreversible(plan: &Plan, rule: &PrefixRule) -> Option<Refusal> {
         format!("{} under {dst} already", counted(counts.under_destination, "unmatched record"))
     } else if counts.matched_noncanonical > 0 {
         format!("{} not encoded as etcd does", counted(counts.matched_noncanonical, "key"))
+    } else if plan.roles.narrowed + plan.roles.merged > 0 {
+        let permissions = plan.roles.narrowed + plan.roles.merged;
+        format!("{} would be narrowed or merged", counted(permissions, "permission"))
     } else {
         return None;
     };

@@ -19,6 +19,9 @@ pub const LEASE: &str = "lease";
 pub const SCHEDULED_COMPACT_REV: &str = "scheduledCompactRev";
 /// The key of bucket `meta` with the revision up to which a compaction is done.
 pub const FINISHED_COMPACT_REV: &str = "finishedCompactRev";
+/// Roles larger than this are not decoded. A grant is a request of at most 1.5 MiB by default, and
+/// etcd searches the permissions of a role one by one.
+pub const ROLE_BYTES_MAX: usize = 4 << 20;
 /// The bucket of the store's own numbers.
 pub const META: &str = "meta";
 /// The key of bucket `meta` that etcd 3.6 and newer keep their storage version under.

@@ -2,19 +2,27 @@
 //! begins or ends, the user may do after the change what could be done before it. How the writer
 //! decides about a permission is not asked; between two such keys nothing changes.
 
+use std::collections::BTreeSet;
+
 use crate::rewrite::rule::PrefixRule;
+use crate::rewrite::schema::ROLE_BYTES_MAX;
 use crate::verify::record::{BYTES, VARINT, bytes, skip, tag, varint};
+
+/// What 65,536 permissions may grow by with longer prefixes.
+const GROWTH_BYTES_MAX: usize = 256 << 20;
 
 const READ: u64 = 0;
 const WRITE: u64 = 1;
 const BOTH: u64 = 2;
 
 /// A permission as `authpb.Permission` has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Grant<'v> {
     kind: u64,
     key: &'v [u8],
     end: &'v [u8],
+    /// Fields that are unknown here, all of them.
+    unknown: Vec<&'v [u8]>,
 }
 
 /// A role, its permissions apart from the rest.
@@ -36,8 +44,11 @@ pub fn same_effect(
     unmapped: bool,
 ) -> Result<(), String> {
     let (before, after) = (Role::parse(source)?, Role::parse(output)?);
-    if before.others != after.others {
+    if before.others != after.others || before.unknown() != after.unknown() {
         return Err("name or unknown fields of the role changed".into());
+    }
+    if source != output && !before.moves(rule) {
+        return Err("the role changed, although nothing in it moves".into());
     }
     let order = |grant: &Grant<'_>| (grant.key.to_vec(), grant.end.to_vec());
     if source != output && !after.grants.is_sorted_by_key(order) {
@@ -60,7 +71,8 @@ struct Effect<'v> {
     after: Keys,
     /// What `--prefix` grants for the source prefix without a slash: it loses what lies beside.
     loose: Keys,
-    /// Ranges with keys that do not move, if these may have no equivalent.
+    /// Ranges with keys that do not move, if these may have no equivalent: what they held may be
+    /// lost, but nothing gained.
     excused: Keys,
     turns: Vec<Vec<u8>>,
 }
@@ -89,7 +101,10 @@ impl<'v> Effect<'v> {
         let (from, to) = below(src);
         let moves = |range: &&Range| range.0 >= from && range.1.is_some() && range.1 <= to;
         let loose = before.iter().filter(is_loose).cloned().collect();
-        let excused = before.iter().filter(|range| unmapped && !moves(range)).cloned().collect();
+        let stays = |range: &&Range| unmapped && !moves(range) && !is_loose(range);
+        let root = (src.to_vec(), Some([src, b"\0"].concat()));
+        let excused = before.iter().filter(|range| stays(range) && **range != root);
+        let excused = excused.cloned().collect();
         let roots = [src, dst].map(|root| (root.to_vec(), Some([root, b"\0"].concat())));
         let mut turns: Vec<Vec<u8>> = vec![vec![0]];
         let marks = [below(src), below(dst)];
@@ -120,10 +135,7 @@ impl<'v> Effect<'v> {
         let (could, may) = (self.before.hold(asked), self.after.hold(key));
         let gone = origin.is_none() && lies_under(self.src, key);
         let narrowed = origin.is_none() && self.loose.hold(key);
-        could == may
-            || (could && (gone || narrowed))
-            || self.excused.hold(key)
-            || self.excused.hold(asked)
+        could == may || (could && (gone || narrowed || self.excused.hold(asked)))
     }
 }
 
@@ -148,22 +160,24 @@ fn moved_back(key: &[u8], src: &[u8], dst: &[u8]) -> Option<Vec<u8>> {
 /// First key, and the key after the last one if there is one.
 type Range = (Vec<u8>, Option<Vec<u8>>);
 
-/// A set of keys: ranges sorted by their first key, each with the furthest end up to it.
+/// A set of keys: ranges in order, none touching the next.
 #[derive(Debug)]
 struct Keys(Vec<Range>);
 
 impl Keys {
     fn of(mut ranges: Vec<Range>) -> Self {
         ranges.sort();
-        let mut furthest = Some(Vec::new());
-        for (_, end) in &mut ranges {
-            furthest = match (furthest, &end) {
-                (Some(furthest), Some(end)) => Some(furthest.max(end.clone())),
-                _ => None,
-            };
-            end.clone_from(&furthest);
+        let mut joined: Vec<Range> = Vec::new();
+        for (start, end) in ranges {
+            match joined.last_mut() {
+                Some((_, last)) if last.as_ref().is_none_or(|last| start <= *last) => {
+                    // Without an end it holds all that follows.
+                    *last = last.take().zip(end).map(|(last, end)| last.max(end));
+                }
+                _ => joined.push((start, end)),
+            }
         }
-        Self(ranges)
+        Self(joined)
     }
 
     fn hold(&self, key: &[u8]) -> bool {
@@ -188,7 +202,23 @@ impl Grant<'_> {
 }
 
 impl<'v> Role<'v> {
+    /// What of its permissions no effect shows: kinds and fields that are unknown here. A narrowed
+    /// permission becomes two, and two of one range one, so they are not counted.
+    fn unknown(&self) -> BTreeSet<(Option<u64>, &[&'v [u8]])> {
+        let odd = |kind| Some(kind).filter(|kind| *kind > BOTH);
+        let all = self.grants.iter().map(|grant| (odd(grant.kind), grant.unknown.as_slice()));
+        all.filter(|(kind, fields)| kind.is_some() || !fields.is_empty()).collect()
+    }
+
+    /// Whether any permission begins under the source prefix.
+    fn moves(&self, rule: &PrefixRule) -> bool {
+        self.grants.iter().any(|grant| lies_under(rule.src().as_bytes(), grant.key))
+    }
+
     fn parse(mut rest: &'v [u8]) -> Result<Self, &'static str> {
+        if rest.len() > ROLE_BYTES_MAX + GROWTH_BYTES_MAX {
+            return Err("larger than any role that was changed");
+        }
         let mut role = Self::default();
         while !rest.is_empty() {
             let field = rest;
@@ -208,11 +238,15 @@ impl<'v> Grant<'v> {
     fn parse(mut rest: &'v [u8]) -> Result<Self, &'static str> {
         let mut grant = Self::default();
         while !rest.is_empty() {
+            let field = rest;
             match tag(&mut rest)? {
                 (1, VARINT) => grant.kind = varint(&mut rest)? & 0xFFFF_FFFF,
                 (2, BYTES) => grant.key = bytes(&mut rest)?,
                 (3, BYTES) => grant.end = bytes(&mut rest)?,
-                (_, kind) => skip(&mut rest, kind)?,
+                (_, kind) => {
+                    skip(&mut rest, kind)?;
+                    grant.unknown.push(field.get(..field.len() - rest.len()).unwrap_or_default());
+                }
             }
         }
         Ok(grant)
@@ -266,11 +300,39 @@ mod tests {
 
     #[test]
     fn what_has_no_equivalent_passes_only_if_asked_for() {
-        for kept in [(2, "/c1/", "/c10"), (2, "/r/", "\0"), (2, "/c", "/d")] {
-            assert!(!same(&[kept], &[kept], false), "{kept:?}");
-            assert!(same(&[kept], &[kept], true), "{kept:?}");
+        let kept = [(2, "/r/", "\0")];
+        assert!(!same(&kept, &kept, false));
+        assert!(same(&kept, &kept, true));
+        let moved = [(2, "/r/", "/r0")];
+        assert!(!same(&moved, &moved, true), "that one has");
+        assert!(
+            !same(&[(2, "/r", "/s")], &[], true) && !same(&[(2, "/r", "")], &[], true),
+            "and those"
+        );
+    }
+
+    #[test]
+    fn nothing_may_open_whatever_was_asked_for() {
+        for kept in [(2, "/c1/", "/c10"), (2, "/c", "/d"), (0, "/c1", "/r/b")] {
+            assert!(!same(&[kept], &[kept], true), "{kept:?}");
         }
-        assert!(!same(&[(2, "/r/", "/r0")], &[(2, "/r/", "/r0")], true), "that one has");
+    }
+
+    #[test]
+    fn what_no_effect_shows_has_to_stay() {
+        let same = |before: &[u8], after: &[u8]| {
+            let rule = PrefixRule::new("/r", "/c1", Unmatched::Keep).unwrap();
+            same_effect(&rule, before, after, false).is_ok()
+        };
+        let odd = |key: &[u8]| {
+            [&[0x12, key.len() as u8 + 6, 8, 7, 0x12, key.len() as u8], key, b"\x28\x01"].concat()
+        };
+        assert!(same(&odd(b"/r/a"), &odd(b"/c1/a")));
+        assert!(!same(&odd(b"/r/a"), b""), "a kind that nobody knows");
+        assert!(!same(
+            &role(&[(0, "/x", ""), (0, "/a", "")]),
+            &role(&[(0, "/a", ""), (0, "/x", "")])
+        ));
     }
 
     const KEYS: [&str; 22] = [
@@ -295,8 +357,14 @@ mod tests {
             let before = role(&grants);
             let rewritten = rewrite(&rule, &before).unwrap();
             let after = rewritten.value.unwrap_or_else(|| before.clone());
-            prop_assert_eq!(same_effect(&rule, &before, &after, true), Ok(()));
-            if rewritten.counts.escalating + rewritten.counts.straddling == 0 {
+            let (escalating, straddling) =
+                (rewritten.counts.escalating, rewritten.counts.straddling);
+            if escalating == 0 {
+                prop_assert_eq!(same_effect(&rule, &before, &after, true), Ok(()));
+            } else {
+                prop_assert!(same_effect(&rule, &before, &after, true).is_err());
+            }
+            if escalating + straddling == 0 {
                 prop_assert_eq!(same_effect(&rule, &before, &after, false), Ok(()));
             }
         }

@@ -226,8 +226,10 @@ fn roles_move_with_their_keys() {
     assert_eq!(outcome.verification, Verification::Comparison);
     let untouched = with_role(&["/registry/a"], &[("/x", "")]).run().unwrap();
     assert_eq!(untouched.verification, Verification::InverseHash);
-    let narrowed = with_role(&["/registry/a"], &[("/registry", "/registrz")]).run().unwrap();
-    assert_eq!(narrowed.warnings, ["1 permission narrowed to the keys under /c1"]);
+    let narrowed = || with_role(&["/registry/a"], &[("/registry", "/registrz")]);
+    let outcome = narrowed().beside().run().unwrap();
+    assert_eq!(outcome.warnings, ["1 permission narrowed to the keys under /c1"]);
+    assert!(matches!(narrowed().refused(), Refusal::Irreversible { .. }));
 }
 
 #[test]
@@ -239,6 +241,10 @@ fn roles_that_cannot_move_are_refused() {
     let escalates = with_role(&["/registry/a"], &[("/c1/", "/c10")]);
     let escalates = escalates.with(|o| o.allow_unmapped_roles = true);
     assert!(matches!(escalates.refused(), Refusal::RolesEscalate { permissions: 1, .. }));
+    // It holds one key of the source and would hold what becomes of another.
+    let both = with_role(&["/registry/a", "/registry/z"], &[("/b", "/registry/b")]);
+    let both = both.with(|o| o.allow_unmapped_roles = true);
+    assert!(matches!(both.refused(), Refusal::RolesEscalate { permissions: 1, .. }));
     let mut damaged = Source::with_records(puts(&["/registry/a"]));
     damaged.bucket_mut("authRoles").pairs.push((b"r".to_vec(), b"\x12\x05".to_vec()));
     assert!(Case::of(&damaged).failed().to_string().contains("bucket authRoles"));

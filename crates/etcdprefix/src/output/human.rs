@@ -172,6 +172,7 @@ fn roles(auth: &AuthCounts) -> String {
     for (permissions, fate) in [
         (auth.moved, "moved"),
         (auth.narrowed, "narrowed"),
+        (auth.merged, "joined with another"),
         (auth.straddling, "without equivalent, as before"),
         (auth.escalating, "for keys of the destination"),
     ] {

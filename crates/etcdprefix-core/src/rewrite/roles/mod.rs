@@ -7,9 +7,9 @@
 //! - What `etcdctl --prefix /registry` grants, `/registry` up to `/registrz`, becomes the key `/c1`
 //!   and the keys below `/c1/`. Moved as it is it would open `/c1234` too.
 //! - A range that holds of *dst* just what it holds of *src* (nothing of both, all of both) stays.
-//! - One that holds keys of *dst* and none of *src* would gain the records that move there, unless
-//!   the role could reach those before.
-//! - Any other straddles: no range has its effect.
+//! - One that holds keys of *dst* would gain the records that move there, unless the role could
+//!   reach those before.
+//! - Any other straddles: left as it is it would lose keys, and no range has its effect.
 
 mod range;
 mod reach;
@@ -17,6 +17,7 @@ mod report;
 mod wire;
 
 use crate::rewrite::rule::PrefixRule;
+use crate::rewrite::schema;
 use crate::rewrite::wire::WireError;
 
 use range::{KeyRange, Tenant};
@@ -40,8 +41,11 @@ pub struct Rewritten {
 /// 3.3 to 3.7), and those of the same range as one.
 ///
 /// # Errors
-/// What makes etcd's decoder fail; more than 65,536 permissions.
+/// What makes etcd's decoder fail; more than 65,536 permissions; over [`schema::ROLE_BYTES_MAX`].
 pub fn rewrite(rule: &PrefixRule, value: &[u8]) -> Result<Rewritten, WireError> {
+    if value.len() > schema::ROLE_BYTES_MAX {
+        return Err("larger than 4 MiB");
+    }
     let role = Role::parse(value)?;
     let judge = Judge::new(rule, &role);
     let mut counts = RoleCounts::default();
@@ -52,7 +56,10 @@ pub fn rewrite(rule: &PrefixRule, value: &[u8]) -> Result<Rewritten, WireError> 
         permissions.extend(becomes);
     }
     counts.end_role();
-    let value = (counts.changed_roles > 0).then(|| role.encode(&sorted(permissions)));
+    let given = permissions.len();
+    let permissions = sorted(permissions);
+    let value = (counts.changed_roles > 0).then(|| role.encode(&permissions));
+    counts.merged = value.as_ref().map_or(0, |_| given - permissions.len()) as u64;
     Ok(Rewritten { value, counts })
 }
 
@@ -101,7 +108,8 @@ impl Judge {
         Some(Permission { key: image(&permission.key), range_end, ..permission.clone() })
     }
 
-    /// The two permissions for what `--prefix` grants without a slash.
+    /// The permissions for what `--prefix` grants without a slash: one for the root, which an empty
+    /// destination has not, and one for what lies below.
     fn narrowed<'v>(
         &self,
         permission: &Permission<'v>,
@@ -112,10 +120,10 @@ impl Judge {
             return None;
         }
         let below = self.dst.below();
-        let point = (self.dst.root()?.to_vec(), Vec::new());
-        let ranges = [point, (below.start.clone(), below.end.clone()?)];
+        let point = self.dst.root().map(|root| (root.to_vec(), Vec::new()));
+        let ranges = point.into_iter().chain([(below.start.clone(), below.end.clone()?)]);
         let with = |(key, range_end)| Permission { key, range_end, ..permission.clone() };
-        Some(ranges.map(with).to_vec())
+        Some(ranges.map(with).collect())
     }
 
     /// Whether a range may be left alone.
@@ -129,10 +137,12 @@ impl Judge {
             let origin = self.src.whole(&after);
             origin.iter().all(|wanted| self.reach.covers(permission.kind, wanted))
         };
-        if before == after || (before.is_empty() && reached()) {
+        if before == after {
             PermissionFate::Stays
-        } else if before.is_empty() {
+        } else if !reached() {
             PermissionFate::Escalates
+        } else if before.is_empty() {
+            PermissionFate::Stays
         } else {
             PermissionFate::Straddles
         }

@@ -20,9 +20,9 @@ pub enum PermissionFate {
     /// It becomes the destination's own key and the keys below it; its range had other keys too,
     /// which it no longer opens.
     Narrows,
-    /// Left as it is it opens keys of the destination that its role could not reach.
+    /// Left as it is it would open keys of the destination that its role could not reach.
     Escalates,
-    /// No range has its effect.
+    /// Left as it is it would lose keys, and no range has its effect.
     Straddles,
 }
 
@@ -39,6 +39,8 @@ pub struct RoleCounts {
     pub moved: u64,
     /// Those that lost keys beside the source prefix on the way.
     pub narrowed: u64,
+    /// Those that became one with another of the same range.
+    pub merged: u64,
     /// Those that open keys of the destination.
     pub escalating: u64,
     /// Those that have no equivalent.
@@ -100,6 +102,7 @@ impl RoleCounts {
         self.permissions += later.permissions;
         self.moved += later.moved;
         self.narrowed += later.narrowed;
+        self.merged += later.merged;
         self.escalating += later.escalating;
         self.straddling += later.straddling;
         for change in later.changes {
