@@ -120,6 +120,47 @@ fn records_that_differ_are_named() {
     differs(|out| records(out)[4].1 = b"\x0a\x7f".into(), "record 6/0 does not decode");
 }
 
+/// Each record is what the rule makes of it, and two histories are one.
+#[test]
+fn merged_keys_are_a_difference() {
+    let with_both = |prefix: &str| {
+        let mut source = store(prefix);
+        records(&mut source).push(put(7, "/c123/c", 0));
+        source.encode()
+    };
+    let folder = Folder::of(&with_both("/registry"));
+    fs::write(folder.path("out.db"), with_both("/c123")).unwrap();
+    let error = folder.run(VERIFY);
+    let error = error.failed(20);
+    assert!(error.contains("1 key merged with a key that was there"), "{error}");
+    folder.run(&format!("{VERIFY} --unmatched drop")).failed(20);
+}
+
+#[test]
+fn roles_are_judged_by_what_they_allow() {
+    let role = |key: &[u8]| {
+        [b"\x0a\x01r\x12".as_slice(), &[key.len() as u8 + 2, 0x12, key.len() as u8], key].concat()
+    };
+    for (before, after, says) in [
+        ("/registry/a", "/c123/a", None),
+        ("/registry/a", "/registry/a", Some("it may read ")),
+        ("/other", "/c123/a", Some("although nothing in it moves")),
+    ] {
+        let with = |prefix: &str, key: &str| {
+            let mut source = store(prefix);
+            source.bucket_mut("authRoles").pairs = vec![(b"r".into(), role(key.as_bytes()))];
+            source.encode()
+        };
+        let folder = Folder::of(&with("/registry", before));
+        fs::write(folder.path("out.db"), with("/c123", after)).unwrap();
+        let run = folder.run(VERIFY);
+        match says {
+            None => assert!(run.succeeded().contains("compared record by record")),
+            Some(says) => assert!(run.failed(20).contains(says), "{}", run.stderr),
+        }
+    }
+}
+
 #[test]
 fn other_buckets_that_differ_are_named() {
     differs(|out| out.bucket_mut("lease").pairs.clear(), "bucket lease: pair ");

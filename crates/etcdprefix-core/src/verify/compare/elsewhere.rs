@@ -8,6 +8,8 @@ use super::buckets::Comparison;
 use super::{COMPARING_MAX, Proof, Prover};
 use crate::error::{Corruption, Error, Location, Refusal, Result, counted};
 use crate::format::trailer::Trailer;
+use crate::key_table::{KeyFlags, KeyTable, LIMIT_BYTES};
+use crate::options::Unmatched;
 use crate::outcome::InputTrailer;
 use crate::parallel::{join, spawn};
 use crate::progress::{Phase, Progress, Until, first_fault, step};
@@ -63,7 +65,7 @@ pub struct FileFacts {
 /// them. It begins its phases, and takes the time of one SHA-256 pass over each file.
 ///
 /// # Errors
-/// [`Error::Differs`] with the first difference, naming bucket and record; [`Refusal::NothingMatches`]
+/// [`Error::Differs`] with the first difference, naming bucket and record, or if keys were merged; [`Refusal::NothingMatches`]
 /// or [`Refusal::AlreadyRewritten`] if the source has no key under the source prefix, so that
 /// nothing would be proved; missing or wrong trailers; damaged, I/O, interrupted, changed.
 pub fn prove_files(
@@ -103,6 +105,7 @@ impl<'a> Files<'a> {
         if proof.renamed == 0 {
             return Err(self.nothing_matches()?);
         }
+        self.no_key_twice()?;
         Ok(FilesProof {
             proof,
             source: self.facts(self.source, trailers.0)?,
@@ -190,26 +193,60 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// Each record may be what the rule gives and two keys have become one all the same, whose
+    /// histories etcd would then take for one.
+    fn no_key_twice(&self) -> Result<()> {
+        let mut table = KeyTable::new(LIMIT_BYTES);
+        let hasher = table.hasher();
+        self.each_key(|key| {
+            let matched = self.rule.verdict(key) == Verdict::Replace;
+            let kept = matched || self.rule.unmatched() != Unmatched::Drop;
+            let flags = KeyFlags { matched, ..KeyFlags::default() };
+            match matched {
+                true => table.push(hasher.hash(&self.rule.image(key)), flags),
+                false if kept => table.push(hasher.hash(key), flags),
+                false => Ok(()),
+            }
+        })?;
+        match table.finish()?.collided {
+            0 => Ok(()),
+            keys => Err(Error::Differs {
+                path: self.output.path().into(),
+                of: self.source.path().into(),
+                why: format!("{} merged with a key that was there", counted(keys, "key")),
+            }),
+        }
+    }
+
     fn nothing_matches(&self) -> Result<Error> {
         Ok(self.keys_of_source()?.refusal(self))
     }
 
     fn keys_of_source(&self) -> Result<Keys> {
         let mut keys = Keys::default();
+        self.each_key(|key| {
+            keys.add(self.rule, key);
+            Ok(())
+        })?;
+        Ok(keys)
+    }
+
+    /// Shows the key of every record of the source that has one and decodes.
+    fn each_key(&self, mut show: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let Some(bucket) = self.source.bucket(schema::KEY.as_bytes())? else {
-            return Ok(keys);
+            return Ok(());
         };
         let mut pairs = Pairs::whole(self.source, &bucket, None);
         while let Some(pair) = pairs.peek()? {
             if let Ok(record) = Record::parse(pair.value)
                 && !pair.value.is_empty()
             {
-                keys.add(self.rule, record.key);
+                show(record.key)?;
             }
             step(self.progress, 0)?;
             pairs.skip();
         }
-        Ok(keys)
+        Ok(())
     }
 }
 
