@@ -110,9 +110,13 @@ impl<'a> Run<'a> {
             return self.report(plan, clock, input, refusals);
         }
         match refusals.into_iter().next() {
-            Some(refusal) => Err(Error::Refused { path: self.snapshot.path().into(), refusal }),
+            Some(refusal) => Err(self.refused(refusal)),
             None => self.write(plan, clock, input),
         }
+    }
+
+    fn refused(&self, refusal: Refusal) -> Error {
+        Error::Refused { path: self.snapshot.path().into(), refusal }
     }
 
     fn refusals(&self, plan: &Plan) -> Result<Vec<Refusal>> {
@@ -146,7 +150,8 @@ impl<'a> Run<'a> {
         plan(&self.snapshot, self.rule, self.options, self.progress)
     }
 
-    /// Ends a dry run.
+    /// Ends a dry run: with the plan, or as the change itself would, which is refused before it looks
+    /// for anything else.
     fn report(
         &self,
         plan: Plan,
@@ -154,13 +159,21 @@ impl<'a> Run<'a> {
         input: impl FnOnce() -> Result<InputTrailer>,
         refusals: Vec<Refusal>,
     ) -> Result<Outcome> {
-        check_writable(&self.target)?;
         self.progress.begin(Phase::Read, self.snapshot.pages_bytes());
-        let (before, input_trailer) = clock.time(Phase::Read, || {
+        let read = clock.time(Phase::Read, || {
             let before = verify::status_hash(&self.snapshot, self.options.threads, self.progress)?;
-            Ok((before, input()?))
-        })?;
-        self.snapshot.unchanged()?;
+            let input_trailer = input()?;
+            self.snapshot.unchanged()?;
+            Ok((before, input_trailer))
+        });
+        let (before, input_trailer) = match (read, refusals.first()) {
+            (Err(error), Some(_)) if matches!(error, Error::Interrupted) => return Err(error),
+            (Err(_), Some(refusal)) => return Err(self.refused(refusal.clone())),
+            (read, _) => read?,
+        };
+        if refusals.is_empty() {
+            check_writable(&self.target)?;
+        }
         let ended = Ended { before, after: None, sha256: None };
         let outcome = self.outcome(plan, clock, input_trailer, Verification::Skipped, ended);
         Ok(Outcome { refusals, ..outcome })

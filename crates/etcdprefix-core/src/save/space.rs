@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
+use rustix::process::geteuid;
 
 use crate::error::{Error, Result};
 
@@ -10,7 +11,9 @@ use crate::error::{Error, Result};
 /// not say, as some network file systems.
 pub fn free_bytes(target: &Path) -> Option<u64> {
     let space = statvfs(folder_of(target)).ok()?;
-    (space.f_blocks > 0).then(|| space.f_bavail.saturating_mul(space.f_frsize))
+    // Some blocks are kept for root.
+    let blocks = if geteuid().is_root() { space.f_bfree } else { space.f_bavail };
+    (space.f_blocks > 0).then(|| blocks.saturating_mul(space.f_frsize))
 }
 
 /// Proves that files can be made in the folder of `target`.
