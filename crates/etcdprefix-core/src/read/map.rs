@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::{Advice, Mmap, MmapOptions};
 use signal_hook::consts::SIGBUS;
@@ -42,13 +43,21 @@ pub fn map_quietly(file: &File, len: usize) -> io::Result<Mmap> {
 /// # Errors
 /// If the system does not take the handler.
 pub fn end_on_bus_error(line: String, status: i32) -> io::Result<()> {
+    let said = AtomicBool::new(false);
     let action = move || {
-        rustix::io::write(io::stderr(), line.as_bytes()).ok();
-        exit(status);
+        // Another thread that faults meanwhile does so again and again until the process ends.
+        if !said.swap(true, Ordering::Relaxed) {
+            rustix::io::write(io::stderr(), line.as_bytes()).ok();
+            exit(status);
+        }
     };
+    // SAFETY: this only sets what a signal does. Rust's own handler, which looks for an overflow of
+    // the stack, would be called before ours and take itself away, so that a second thread's fault
+    // ended the process without a word; an overflow is a SIGSEGV on Linux.
+    unsafe { libc::signal(SIGBUS, libc::SIG_DFL) };
     // SAFETY: the action does only what is allowed in a signal handler: `write(2)` of bytes that
     // were made before and are never changed, and `_exit`. It takes no lock (`io::stderr()` is only
-    // asked for its number), allocates nothing and does not return.
+    // asked for its number) and allocates nothing.
     unsafe { register(SIGBUS, action) }.map(drop)
 }
 

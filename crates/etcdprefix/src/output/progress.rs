@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use etcdprefix_core::progress::{Phase, Progress};
 
+use crate::interrupt;
+
 /// Counts what the library reports and shows it from a thread of its own, so that reporting costs
 /// one addition. Dropping it ends the display.
 pub struct Meter {
@@ -92,6 +94,9 @@ impl Drop for Meter {
 
 impl Progress for Meter {
     fn begin(&self, phase: Phase, total_bytes: u64) {
+        if phase == Phase::Publish {
+            interrupt::let_finish();
+        }
         let since = Instant::now();
         let current = Current { phase, total_bytes, since };
         *self.shared.lock() = Some(current);
