@@ -76,6 +76,10 @@ fn io_hint(source: &io::Error, asked: &Asked) -> Option<String> {
             "the path of an existing snapshot, and an --output in an existing folder"
         }
         (io::ErrorKind::NotFound, _) => "the path of an existing snapshot",
+        (
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded,
+            Asked::Look | Asked::Status | Asked::Verify,
+        ) => "TMPDIR on a file system with more room",
         (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => {
             "--output on a file system with room for a second copy, or TMPDIR for temporary files"
         }

@@ -109,7 +109,7 @@ pub fn plan(
 ) -> Result<Plan> {
     let mut planner = Planner {
         snapshot,
-        store: Store::read(snapshot)?,
+        store: Store::read(snapshot, progress)?,
         rule,
         threads: options.threads,
         tuning: options.tuning,

@@ -121,7 +121,8 @@ impl Staged {
         match self.disk.rename_new(name, &self.target) {
             Err(error) if cannot_rename_new(&error) => {
                 self.disk.link(name, &self.target)?;
-                self.disk.remove(name).ok();
+                // Once more than it would have to be: a second name of the result would stay.
+                self.disk.remove(name).or_else(|_| self.disk.remove(name)).ok();
                 Ok(())
             }
             renamed => renamed,

@@ -4,6 +4,7 @@
 use crate::error::Result;
 use crate::format::leaf::LeafElement;
 use crate::outcome::{Alarms, Compaction};
+use crate::progress::{Progress, step};
 use crate::read::{Leaves, PageSet, Snapshot, Units};
 use crate::rewrite::schema::{self, RecordKey};
 use crate::rewrite::wire::{FieldValue, fields};
@@ -31,6 +32,8 @@ pub struct LeaseIds {
     ids: Vec<u64>,
     /// How many there are, kept or not.
     pub count: u64,
+    /// Whether there were too many to keep.
+    overflowed: bool,
 }
 
 impl LeaseIds {
@@ -41,13 +44,16 @@ impl LeaseIds {
 
     /// Whether all of them are kept.
     pub fn are_known(&self) -> bool {
-        self.count == self.ids.len() as u64
+        !self.overflowed
     }
 
     fn note(&mut self, key: &[u8]) {
         self.count += 1;
-        if let (Some(id), true) = (number(key), self.ids.len() < LEASES_MAX) {
-            self.ids.push(id);
+        match number(key) {
+            Some(id) if self.ids.len() < LEASES_MAX => self.ids.push(id),
+            Some(_) => self.overflowed = true,
+            // No id: etcd could not attach a key to it either.
+            None => {}
         }
     }
 }
@@ -56,15 +62,15 @@ impl Store {
     /// Reads the small buckets of `snapshot`. Those that are missing say nothing.
     ///
     /// # Errors
-    /// Damaged, I/O.
-    pub fn read(snapshot: &Snapshot) -> Result<Self> {
+    /// Damaged, I/O, interrupted.
+    pub fn read(snapshot: &Snapshot, progress: &dyn Progress) -> Result<Self> {
         let mut store = Self::default();
-        each_pair(snapshot, schema::ALARM, |pair| store.alarms.note(pair.key))?;
-        each_pair(snapshot, schema::AUTH, |pair| {
+        each_pair(snapshot, schema::ALARM, progress, |pair| store.alarms.note(pair.key))?;
+        each_pair(snapshot, schema::AUTH, progress, |pair| {
             store.auth_enabled |= pair.key == schema::AUTH_ENABLED.as_bytes() && pair.value == [1];
         })?;
-        each_pair(snapshot, schema::META, |pair| store.compaction.note(&pair))?;
-        each_pair(snapshot, schema::LEASE, |pair| store.leases.note(pair.key))?;
+        each_pair(snapshot, schema::META, progress, |pair| store.compaction.note(&pair))?;
+        each_pair(snapshot, schema::LEASE, progress, |pair| store.leases.note(pair.key))?;
         // They are sorted already, unless the file is damaged.
         store.leases.ids.sort_unstable();
         Ok(store)
@@ -108,6 +114,7 @@ fn number(key: &[u8]) -> Option<u64> {
 fn each_pair(
     snapshot: &Snapshot,
     bucket: &str,
+    progress: &dyn Progress,
     mut show: impl FnMut(LeafElement<'_>),
 ) -> Result<()> {
     let Some(bucket) = snapshot.bucket(bucket.as_bytes())? else {
@@ -120,6 +127,9 @@ fn each_pair(
         let mut leaves = Leaves::resume(snapshot, &bucket, &unit.position)?;
         for _ in 0..unit.leaves {
             let Some(leaf) = leaves.next()? else { break };
+            // Elements that share bytes could show the same megabyte thousands of times.
+            leaf.check_sum()?;
+            step(progress, 0)?;
             for index in 0..leaf.count() {
                 show(leaf.element(index)?);
             }

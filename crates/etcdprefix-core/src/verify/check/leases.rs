@@ -25,6 +25,11 @@ pub struct Leases {
 }
 
 impl Leases {
+    /// Those of a store that has no bucket for them.
+    pub fn none() -> Self {
+        Self { complete: true, ..Self::default() }
+    }
+
     /// Reads bucket `lease`.
     pub fn read(
         snapshot: &Snapshot,
@@ -32,7 +37,7 @@ impl Leases {
         seen: &RefCell<PageSet>,
         findings: &mut Findings,
     ) -> Result<Self> {
-        let mut leases = Self { complete: true, ..Self::default() };
+        let mut leases = Self::none();
         match leases.read_all(Pairs::whole(snapshot, bucket, Some(seen)), findings) {
             // The structure says what is wrong.
             Err(Error::Damaged { .. }) => leases.complete = false,

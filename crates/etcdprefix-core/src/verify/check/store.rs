@@ -84,9 +84,10 @@ pub fn read(snapshot: &Snapshot) -> Result<Store> {
         store.tolerate(numbers)?;
         store.compaction = store.tolerate(CompactionMarks::read(snapshot, &meta))?;
     }
-    if let Some(leases) = leases {
-        store.leases = Leases::read(snapshot, &leases, &seen, &mut store.findings)?;
-    }
+    store.leases = match leases {
+        Some(leases) => Leases::read(snapshot, &leases, &seen, &mut store.findings)?,
+        None => Leases::none(),
+    };
     Ok(store)
 }
 
