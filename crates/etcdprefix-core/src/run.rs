@@ -28,8 +28,9 @@ use crate::verify::{self, Proof};
 /// Changes the key prefix of every record of a snapshot and publishes the result.
 ///
 /// Everything that speaks against the change is found before anything is written, except a wrong
-/// trailer, which is computed meanwhile. A dry run ends with what was found, refusals included. The result is written beside the target, read back and
-/// proved, brought to the disk and then renamed.
+/// trailer, which is computed meanwhile. A dry run ends with what was found, refusals included.
+/// The result is written beside the target, read back and proved, brought to the disk and then
+/// renamed.
 ///
 /// Memory: under 256 MiB whatever the file's size; the source is mapped unless asked otherwise.
 /// Time: about that of SHA-256 over the source, the output and the output read back, shared by two

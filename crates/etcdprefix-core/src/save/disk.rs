@@ -1,6 +1,6 @@
 //! The border between the writer and the operating system: everything that [`publish`] and
 //! [`direct`] ask for, in one small trait, so that tests can count it, fail it and cut it short at
-//! any point. Nothing else in `save` touches a file.
+//! any point. Nothing else in `save` changes a file.
 //!
 //! [`publish`]: crate::save::publish
 //! [`direct`]: crate::save::direct
