@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Refusal, Result};
-use crate::format::trailer::{Sha256Digest, TRAILER_BYTES, Trailer};
+use crate::format::trailer::{Sha256Digest, TRAILER_BYTES, Trailer, hex};
 use crate::options::{ChangePrefix, Target};
 use crate::outcome::{AuthCounts, InputTrailer, LeaseCounts, Outcome, PhaseTime, Verification};
 use crate::parallel::{join, spawn};
@@ -399,8 +399,4 @@ impl Clock {
 /// The size of the planned output with its trailer.
 pub(crate) fn output_bytes(snapshot: &Snapshot, plan: &Plan) -> u64 {
     plan.high_water_mark.0 * snapshot.page_size().bytes() + TRAILER_BYTES
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,6 +6,11 @@ pub const TRAILER_BYTES: u64 = 32;
 /// A SHA-256 digest.
 pub type Sha256Digest = [u8; TRAILER_BYTES as usize];
 
+/// A digest as messages and reports show it.
+pub fn hex(digest: &Sha256Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What follows the pages of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trailer {

@@ -6,11 +6,11 @@ use crate::key_table::KeyHash;
 use crate::options::Unmatched;
 use crate::progress::{Progress, step};
 use crate::read::{Leaves, Snapshot};
-use crate::refuse::{Change, shown};
+use crate::refuse::Change;
 use crate::rewrite::PrefixRule;
 use crate::rewrite::key_bucket::{Record, judge};
 use crate::rewrite::roles::{self, Reach, Rewritten};
-use crate::rewrite::rule::Verdict;
+use crate::rewrite::rule::{Verdict, shown};
 use crate::rewrite::schema;
 
 /// Roles that every key is held against, and what they may take. Real stores have a few; with more

@@ -8,8 +8,9 @@ use crate::outcome::EncryptedResource;
 use crate::progress::Progress;
 use crate::read::Snapshot;
 use crate::rewrite::PrefixRule;
-use crate::rewrite::census::in_one_line;
+use crate::rewrite::census::{self, in_one_line};
 use crate::rewrite::roles::PermissionFate;
+use crate::rewrite::rule::shown;
 use crate::save::plan::Plan;
 
 /// etcd's default for `--quota-backend-bytes`.
@@ -100,20 +101,9 @@ pub fn warnings(plan: &Plan, rule: &PrefixRule, bytes_out: u64) -> Vec<String> {
 }
 
 fn nothing_matches(plan: &Plan, rule: &PrefixRule) -> Option<Refusal> {
-    if plan.counts.census().matched > 0 {
-        return None;
-    }
-    let src_prefix = shown(rule.src());
-    let records = plan.counts.under_destination;
-    if records > 0 && !rule.dst().is_empty() {
-        return Some(Refusal::AlreadyRewritten {
-            src_prefix,
-            dest_prefix: shown(rule.dst()),
-            records,
-        });
-    }
-    let components = in_one_line(&plan.counts.components());
-    Some(Refusal::NothingMatches { src_prefix, components })
+    let counts = &plan.counts;
+    (counts.census().matched == 0)
+        .then(|| census::nothing_matches(rule, counts.under_destination, &counts.components()))
 }
 
 fn unmatched(plan: &Plan, rule: &PrefixRule) -> Option<Refusal> {
@@ -181,9 +171,4 @@ fn no_space(change: Change<'_>) -> Option<Refusal> {
     let bytes = change.bytes_out;
     let free_bytes = change.free_bytes.filter(|&free| free < bytes)?;
     Some(Refusal::NoSpace { bytes, free_bytes })
-}
-
-/// A prefix for messages: the empty one stands for the root.
-fn shown(prefix: &str) -> String {
-    if prefix.is_empty() { "/".into() } else { prefix.into() }
 }

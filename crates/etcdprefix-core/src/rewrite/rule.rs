@@ -99,6 +99,11 @@ pub fn normalise(prefix: &str) -> String {
     components.iter().flat_map(|component| ["/", component]).collect()
 }
 
+/// A normalised prefix for messages: the empty one stands for the root.
+pub fn shown(prefix: &str) -> String {
+    if prefix.is_empty() { "/".into() } else { prefix.into() }
+}
+
 /// Whether normalising changed `prefix` by more than outer slashes, which deserves a warning.
 pub fn is_reshaped(prefix: &str) -> bool {
     normalise(prefix).trim_matches('/') != prefix.trim_matches('/')

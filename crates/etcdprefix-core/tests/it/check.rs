@@ -12,20 +12,7 @@ use etcdprefix_testkit::source::{
     Freelist, KeyForm, Source, SourceBucket, record_key, record_rest, record_value,
 };
 
-use crate::status::fixture;
-
-const FIXTURES: [&str; 10] = [
-    "s-3.3.27",
-    "s-3.4.3",
-    "s-3.4.23",
-    "s-3.5.1",
-    "s-3.5.16",
-    "s-3.5.30",
-    "s-3.6.14",
-    "s-3.7.1",
-    "k8s-3.5.1",
-    "k8s120-3.4.23",
-];
+use crate::status::{FIXTURES, fixture};
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 

@@ -33,6 +33,20 @@ const SAID: [Said; 8] = [
     said("s-3.7.1", 167388360, 81, 36864, "3.7.0"),
 ];
 
+/// Every snapshot in testdata.
+pub const FIXTURES: [&str; 10] = [
+    "s-3.3.27",
+    "s-3.4.3",
+    "s-3.4.23",
+    "s-3.5.1",
+    "s-3.5.16",
+    "s-3.5.30",
+    "s-3.6.14",
+    "s-3.7.1",
+    "k8s-3.5.1",
+    "k8s120-3.4.23",
+];
+
 pub fn fixture(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/snapshots");
     root.join(format!("{name}.db"))

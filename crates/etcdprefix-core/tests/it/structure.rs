@@ -9,7 +9,7 @@ use etcdprefix_core::read::{ReadMode, Snapshot};
 use etcdprefix_core::verify::structure::FindingCode as Code;
 use etcdprefix_core::verify::{Expect, StructureReport, check_structure, status};
 
-use crate::status::fixture;
+use crate::status::{FIXTURES, fixture};
 
 const PAGE: usize = 4096;
 const BRANCH: u16 = 1;
@@ -150,18 +150,7 @@ fn strictly_finds(code: Code, file: impl Fn() -> File) {
 
 #[test]
 fn files_of_etcd_are_sound() {
-    for name in [
-        "s-3.3.27",
-        "s-3.4.3",
-        "s-3.4.23",
-        "s-3.5.1",
-        "s-3.5.16",
-        "s-3.5.30",
-        "s-3.6.14",
-        "s-3.7.1",
-        "k8s-3.5.1",
-        "k8s120-3.4.23",
-    ] {
+    for name in FIXTURES {
         for mode in [ReadMode::Map, ReadMode::Positioned] {
             let snapshot = Snapshot::open(&fixture(name), mode).unwrap();
             let report = check_structure(&snapshot, Expect::Sound, &Silent).unwrap();

@@ -1,6 +1,6 @@
 //! `snapshot status`: what etcdutl says of a file.
 
-use etcdprefix_core::format::trailer::Trailer;
+use etcdprefix_core::format::trailer::{Trailer, hex};
 use etcdprefix_core::progress::{Phase, Progress};
 use etcdprefix_core::read::Snapshot;
 use etcdprefix_core::verify::{Status, status};
@@ -60,10 +60,6 @@ fn check_trailer(snapshot: &Snapshot, meter: &Meter) -> Result<()> {
     }
     let (found, computed) = (hex(&found), hex(&computed));
     Err(Error::TrailerMismatch { path, found, computed })
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the etcdutl of that version counts and prints. From 3.6 on it fails where a record does

@@ -3,13 +3,13 @@
 mod groups;
 mod largest;
 
-use crate::error::counted;
+use crate::error::{Refusal, counted};
 use crate::outcome::{
     Census, Component, Components, Encrypted, EncryptedResource, LargeRecord, Resource, Resources,
 };
 use crate::rewrite::encryption::Provider;
 use crate::rewrite::key_bucket::{Judged, Record};
-use crate::rewrite::rule::PrefixRule;
+use crate::rewrite::rule::{PrefixRule, shown};
 use crate::rewrite::schema::RecordKey;
 
 use groups::{Group, Groups, first_component, resource};
@@ -121,12 +121,7 @@ impl Counts {
 
     /// The most frequent first components of unmatched keys.
     pub fn components(&self) -> Components {
-        let (top, rest) = self.components.top(LISTED);
-        let top = top.into_iter().map(|(name, group)| Component {
-            component: name.escape_ascii().to_string(),
-            records: group.records,
-        });
-        Components { top: top.collect(), remainder_records: rest.records }
+        components_of(&self.components)
     }
 
     /// Encrypted values by provider.
@@ -176,6 +171,49 @@ impl Counts {
     fn note_canonical(&mut self, canonical: bool) {
         self.census.noncanonical += u64::from(!canonical);
     }
+}
+
+fn components_of(groups: &Groups) -> Components {
+    let (top, rest) = groups.top(LISTED);
+    let top = top.into_iter().map(|(name, group)| Component {
+        component: name.escape_ascii().to_string(),
+        records: group.records,
+    });
+    Components { top: top.collect(), remainder_records: rest.records }
+}
+
+/// How the keys of a store in which none may match lie to the rule.
+#[derive(Clone, Debug, Default)]
+pub struct Unmatching {
+    under_destination: u64,
+    components: Groups,
+}
+
+impl Unmatching {
+    /// Counts a record that does not match.
+    pub fn note(&mut self, rule: &PrefixRule, key: &[u8]) {
+        self.under_destination += u64::from(rule.is_under_destination(key));
+        self.components.add(first_component(key), &Group::record(0, None));
+    }
+
+    /// Why nothing matches.
+    pub fn refusal(&self, rule: &PrefixRule) -> Refusal {
+        nothing_matches(rule, self.under_destination, &components_of(&self.components))
+    }
+}
+
+/// Why no record matches: a wrong source prefix, or a change that was made before.
+pub fn nothing_matches(
+    rule: &PrefixRule,
+    under_destination: u64,
+    components: &Components,
+) -> Refusal {
+    let (src_prefix, dest_prefix) = (shown(rule.src()), shown(rule.dst()));
+    if under_destination > 0 && !rule.dst().is_empty() {
+        let records = under_destination;
+        return Refusal::AlreadyRewritten { src_prefix, dest_prefix, records };
+    }
+    Refusal::NothingMatches { src_prefix, components: in_one_line(components) }
 }
 
 /// Components as one line of text.

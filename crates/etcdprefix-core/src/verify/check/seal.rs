@@ -1,7 +1,7 @@
 //! What follows the pages: a SHA-256, nothing, or what does not belong there.
 
 use crate::error::Result;
-use crate::format::trailer::Trailer;
+use crate::format::trailer::{Trailer, hex};
 use crate::outcome::InputTrailer;
 use crate::progress::{Progress, step};
 use crate::read::Snapshot;
@@ -45,8 +45,4 @@ fn behind_pages(snapshot: &Snapshot, progress: &dyn Progress) -> Result<Findings
         at += bytes.len() as u64;
     }
     Ok(findings)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

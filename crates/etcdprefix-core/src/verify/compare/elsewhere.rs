@@ -1,28 +1,24 @@
 //! The proof for two files of anybody's: the output may be laid out in any way that is sound.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::buckets::Comparison;
 use super::{COMPARING_MAX, Proof, Prover};
-use crate::error::{Corruption, Error, Location, Refusal, Result, counted};
-use crate::format::trailer::Trailer;
+use crate::error::{Corruption, Error, Location, Result, counted};
+use crate::format::trailer::{Trailer, hex};
 use crate::key_table::{KeyFlags, KeyTable, LIMIT_BYTES};
 use crate::options::Unmatched;
 use crate::outcome::InputTrailer;
 use crate::parallel::{join, spawn};
 use crate::progress::{Phase, Progress, Until, first_fault, step};
 use crate::read::Snapshot;
+use crate::rewrite::census::Unmatching;
 use crate::rewrite::rule::{PrefixRule, Verdict};
 use crate::rewrite::schema;
 use crate::verify::hashkv::{HashKv, hash_kv};
 use crate::verify::pairs::Pairs;
 use crate::verify::record::Record;
 use crate::verify::structure::{Expect, check_structure};
-
-/// First components that a wrong prefix is answered with.
-const COMPONENTS_TOLD: usize = 10;
 
 /// What is not asked of two files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,9 +61,9 @@ pub struct FileFacts {
 /// them. It begins its phases, and takes the time of one SHA-256 pass over each file.
 ///
 /// # Errors
-/// [`Error::Differs`] with the first difference, naming bucket and record, or if keys were merged; [`Refusal::NothingMatches`]
-/// or [`Refusal::AlreadyRewritten`] if the source has no key under the source prefix, so that
-/// nothing would be proved; missing or wrong trailers; damaged, I/O, interrupted, changed.
+/// [`Error::Differs`] with the first difference, naming bucket and record, or if keys were merged;
+/// [`Error::Refused`] if the source has no key under the source prefix, so that nothing would be
+/// proved; missing or wrong trailers; damaged, I/O, interrupted, changed.
 pub fn prove_files(
     source: &Snapshot,
     output: &Snapshot,
@@ -102,8 +98,10 @@ impl<'a> Files<'a> {
         let bytes = self.source.pages_bytes().saturating_add(self.output.pages_bytes());
         self.progress.begin(Phase::Verify, bytes);
         let (proof, trailers) = self.side_by_side()?;
-        if proof.renamed == 0 {
-            return Err(self.nothing_matches()?);
+        if proof.renamed == 0
+            && let Some(refused) = self.nothing_matches()?
+        {
+            return Err(refused);
         }
         self.no_key_twice()?;
         Ok(FilesProof {
@@ -155,7 +153,6 @@ impl<'a> Files<'a> {
         if computed == found {
             return Ok(InputTrailer::Verified);
         }
-        let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let (path, found, computed) = (file.path().into(), hex(&found), hex(&computed));
         Err(Error::TrailerMismatch { path, found, computed })
     }
@@ -187,8 +184,8 @@ impl<'a> Files<'a> {
         let Error::Unproven { path, why } = error else {
             return error;
         };
-        match self.keys_of_source() {
-            Ok(keys) if keys.matched == 0 => keys.refusal(self),
+        match self.nothing_matches() {
+            Ok(Some(refused)) => refused,
             _ => Error::Differs { path, of: self.source.path().into(), why },
         }
     }
@@ -218,17 +215,20 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn nothing_matches(&self) -> Result<Error> {
-        Ok(self.keys_of_source()?.refusal(self))
-    }
-
-    fn keys_of_source(&self) -> Result<Keys> {
-        let mut keys = Keys::default();
+    /// Why the source proves nothing, if it has no key under the source prefix.
+    fn nothing_matches(&self) -> Result<Option<Error>> {
+        let (mut matched, mut others) = (false, Unmatching::default());
         self.each_key(|key| {
-            keys.add(self.rule, key);
+            match self.rule.verdict(key) {
+                Verdict::Replace => matched = true,
+                Verdict::Unmatched => others.note(self.rule, key),
+                Verdict::Known => {}
+            }
             Ok(())
         })?;
-        Ok(keys)
+        let path = || self.source.path().into();
+        let refusal = || others.refusal(self.rule);
+        Ok((!matched).then(|| Error::Refused { path: path(), refusal: refusal() }))
     }
 
     /// Shows the key of every record of the source that has one and decodes.
@@ -254,48 +254,4 @@ impl Prover<'_> {
     fn compared(&self, threads: usize) -> Result<Comparison> {
         Comparison::run(self, threads.min(COMPARING_MAX))
     }
-}
-
-/// How the keys of a source lie to the rule.
-#[derive(Default)]
-struct Keys {
-    matched: u64,
-    under_destination: u64,
-    components: BTreeMap<String, u64>,
-}
-
-impl Keys {
-    fn add(&mut self, rule: &PrefixRule, key: &[u8]) {
-        self.matched += u64::from(rule.verdict(key) == Verdict::Replace);
-        let under = !rule.dst().is_empty() && rule.is_under_destination(key);
-        self.under_destination += u64::from(under);
-        let component = first_component(key);
-        if self.components.len() < COMPONENTS_TOLD || self.components.contains_key(&component) {
-            *self.components.entry(component).or_default() += 1;
-        }
-    }
-
-    /// Why a source without any key under the source prefix proves nothing.
-    fn refusal(&self, files: &Files<'_>) -> Error {
-        let shown = |prefix: &str| if prefix.is_empty() { "/".into() } else { prefix.to_owned() };
-        let (src_prefix, dest_prefix) = (shown(files.rule.src()), shown(files.rule.dst()));
-        let refusal = if self.under_destination > 0 {
-            let records = self.under_destination;
-            Refusal::AlreadyRewritten { src_prefix, dest_prefix, records }
-        } else {
-            let told = self.components.iter();
-            let told =
-                told.map(|(name, records)| format!("{name} ({})", counted(*records, "record")));
-            let components = told.collect::<Vec<_>>().join(", ");
-            Refusal::NothingMatches { src_prefix, components }
-        };
-        Error::Refused { path: files.source.path().into(), refusal }
-    }
-}
-
-/// A key up to its second slash, cut and escaped.
-fn first_component(key: &[u8]) -> String {
-    const SHOWN_BYTES: usize = 64;
-    let end = key.iter().skip(1).position(|&byte| byte == b'/').map_or(key.len(), |at| at + 1);
-    key.get(..end.min(SHOWN_BYTES)).unwrap_or(key).escape_ascii().to_string()
 }
