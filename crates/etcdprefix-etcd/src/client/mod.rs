@@ -1,0 +1,233 @@
+//! A connection to one member: never to several, of which a client library would choose at random.
+
+mod failures;
+mod tls;
+mod verifier;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{Channel, Client, ConnectOptions};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::transport::Uri;
+
+use crate::endpoint::{Endpoint, Security};
+use crate::error::{Error, Failure, Result};
+
+pub use tls::{Pin, TlsOptions};
+
+/// Servers drop a client that pings more often than every 5 s (etcd's `--grpc-keepalive-min-time`);
+/// Go's client, too, raises what is asked for to this.
+const KEEPALIVE_MIN: Duration = Duration::from_secs(10);
+
+/// A stream of megabytes a millisecond starves on HTTP/2's 64 KiB.
+const WINDOW_BYTES: u32 = 4 << 20;
+
+/// How members are talked to.
+#[derive(Clone)]
+pub struct ClientOptions {
+    /// Certificates.
+    pub tls: TlsOptions,
+    /// Name and password, where authentication is enabled; ignored where it is not.
+    pub user: Option<(String, String)>,
+    /// For connecting, TLS included. Default 2 s, as etcdctl.
+    pub dial_timeout: Duration,
+    /// For one answer that costs the member nothing, such as its status. Default 5 s, as etcdctl.
+    pub request_timeout: Duration,
+    /// Between pings of an idle connection; below 10 s it is 10 s. Default 10 s.
+    pub keepalive_time: Duration,
+    /// For the answer to a ping. Default 6 s, as etcdctl.
+    pub keepalive_timeout: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            tls: TlsOptions::default(),
+            user: None,
+            dial_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(5),
+            keepalive_time: KEEPALIVE_MIN,
+            keepalive_timeout: Duration::from_secs(6),
+        }
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.user.as_ref().map(|(name, _)| name);
+        f.debug_struct("ClientOptions").field("user", &user).finish_non_exhaustive()
+    }
+}
+
+/// Connects to members, all in the same way.
+#[derive(Clone)]
+pub struct Dialer {
+    options: Arc<ClientOptions>,
+    tls: Arc<rustls::ClientConfig>,
+    server_name: Option<ServerName<'static>>,
+}
+
+impl Dialer {
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// [`Error::File`] and [`Error::Usage`] about TLS.
+    pub fn new(options: ClientOptions) -> Result<Self> {
+        let tls = Arc::new(options.tls.config()?);
+        let server_name = options.tls.server_name.clone().map(|name| {
+            let wrong = || Error::Usage(format!("{name:?} is no name of a server"));
+            ServerName::try_from(name.clone()).map_err(|_| wrong())
+        });
+        Ok(Self { server_name: server_name.transpose()?, options: Arc::new(options), tls })
+    }
+
+    /// The options.
+    pub fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
+    /// Whether passwords and data go to that endpoint in clear.
+    pub fn is_plain(&self, endpoint: &Endpoint) -> bool {
+        match endpoint.security() {
+            Security::Plain => true,
+            Security::Tls => false,
+            Security::Unsaid => !self.options.tls.is_any(),
+        }
+    }
+
+    /// Connects, and authenticates if there is a user.
+    ///
+    /// # Errors
+    /// What kept the member from it.
+    pub async fn dial(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
+        let channel = self.channel(endpoint).await?;
+        let client = self.authenticated(channel).await?;
+        let request_timeout = self.options.request_timeout;
+        Ok(Connection { endpoint: endpoint.clone(), client, request_timeout })
+    }
+
+    async fn channel(&self, endpoint: &Endpoint) -> Result<Channel, Failure> {
+        // The scheme only names what is inside; TLS is the connector's work.
+        let url = format!("http://{}", endpoint.authority());
+        let target = tonic::transport::Endpoint::from_shared(url);
+        let target = target.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        let target = target
+            .http2_keep_alive_interval(self.options.keepalive_time.max(KEEPALIVE_MIN))
+            .keep_alive_timeout(self.options.keepalive_timeout)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES * 2);
+        let this = (self.clone(), endpoint.clone());
+        let connector = tower::service_fn(move |_: Uri| {
+            let (dialer, endpoint) = this.clone();
+            async move { dialer.open(&endpoint).await.map(TokioIo::new) }
+        });
+        let connected = target.connect_with_connector(connector).await;
+        connected.map(Channel::Tonic).map_err(|error| failures::of_connecting(&error))
+    }
+
+    /// Opens the connection's bytes, within the time for dialling.
+    async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, Failure> {
+        let limit = self.options.dial_timeout;
+        let opened = tokio::time::timeout(limit, self.open_patiently(endpoint)).await;
+        opened.unwrap_or_else(|_| {
+            Err(Failure::Unreachable(format!("no connection within {limit:?}")))
+        })
+    }
+
+    async fn open_patiently(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, Failure> {
+        let tcp = TcpStream::connect((endpoint.host(), endpoint.port())).await;
+        let tcp = tcp.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        tcp.set_nodelay(true).ok();
+        if self.is_plain(endpoint) {
+            return Ok(Box::new(tcp));
+        }
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(endpoint.host().to_owned())
+                .map_err(|_| Failure::Tls("the host is no name of a server".into()))?,
+        };
+        let tls = TlsConnector::from(self.tls.clone()).connect(name, tcp).await;
+        Ok(Box::new(tls.map_err(|error| failures::of_handshake(&error))?))
+    }
+
+    async fn authenticated(&self, channel: Channel) -> Result<Client, Failure> {
+        let anonymous = || self.client(channel.clone(), ConnectOptions::new());
+        let Some((name, password)) = &self.options.user else { return anonymous().await };
+        let options = ConnectOptions::new().with_user(name, password).with_auto_token_refresh(true);
+        match self.client(channel.clone(), options).await {
+            // A line written for a cluster with users goes on to work on one without, as with etcdctl.
+            Err(Failure::Server(why)) if why.contains("authentication is not enabled") => {
+                anonymous().await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn client(&self, channel: Channel, options: ConnectOptions) -> Result<Client, Failure> {
+        within(self.options.request_timeout, Client::from_channel(channel, Some(options))).await
+    }
+}
+
+/// Bytes to and from a member.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// An open connection to one member.
+#[derive(Clone)]
+pub struct Connection {
+    endpoint: Endpoint,
+    client: Client,
+    request_timeout: Duration,
+}
+
+impl Connection {
+    /// Where it leads.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The client library's own client.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Waits for one answer that costs the member nothing.
+    ///
+    /// # Errors
+    /// What kept the member from it.
+    pub async fn ask<T>(
+        &self,
+        request: impl Future<Output = Result<T, etcd_client::Error>>,
+    ) -> Result<T, Failure> {
+        within(self.request_timeout, request).await
+    }
+}
+
+/// Waits for an answer so long; the client library bounds only its beginning.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, etcd_client::Error>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit, request).await {
+        Ok(answer) => answer.map_err(|error| failures::of_request(&error)),
+        Err(_) => Err(Failure::Silent(limit)),
+    }
+}
+
+/// So that the channel hands our own failures through.
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        Self::other(failure)
+    }
+}

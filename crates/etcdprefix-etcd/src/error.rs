@@ -1,0 +1,119 @@
+//! Why something could not be done.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::endpoint::Endpoint;
+
+/// Why a call ends without its result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was asked for makes no sense: an endpoint, a pin, a key without its certificate.
+    #[error("{0}")]
+    Usage(String),
+    /// A certificate or key can't be used.
+    #[error("cannot use {}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// One member did not do what it was asked for.
+    #[error("{endpoint}: {failure}")]
+    Member {
+        /// Which.
+        endpoint: Endpoint,
+        /// Why not.
+        #[source]
+        failure: Failure,
+    },
+    /// None of the members can serve.
+    #[error("no member can serve: {}", reasons.join("; "))]
+    NoMember {
+        /// For each endpoint, why not.
+        reasons: Vec<String>,
+        /// What kept the first of them.
+        failure: Option<Failure>,
+    },
+    /// The endpoints are members of different clusters.
+    #[error("{one} and {other} are members of different clusters")]
+    TwoClusters {
+        /// An endpoint.
+        one: Endpoint,
+        /// An endpoint of another cluster.
+        other: Endpoint,
+    },
+    /// Members, or a member and the saved file, hold different data.
+    #[error("{0}")]
+    Differs(String),
+    /// The total time is over.
+    #[error("not done within {0:?}")]
+    OutOfTime(Duration),
+    /// A local file, or the content of a snapshot.
+    #[error(transparent)]
+    Core(#[from] etcdprefix_core::Error),
+    /// Asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Shorthand.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a member did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nobody answers there.
+    #[error("cannot connect: {0}")]
+    Unreachable(String),
+    /// TLS failed: what the certificate lacks, or what the member refuses.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The member's certificate has a common name only, which is no longer a name to go by.
+    #[error("TLS: the certificate has no subject alternative name, only the common name {0:?}")]
+    CommonNameOnly(String),
+    /// It did not answer in time.
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
+    /// A stream stopped without ending.
+    #[error("the stream stalled: nothing came for {idle:?} after {received_bytes} bytes")]
+    Stalled {
+        /// How long nothing came.
+        idle: Duration,
+        /// What had come until then.
+        received_bytes: u64,
+    },
+    /// A stream or connection ended in the middle.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// User and password are missing or wrong.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// The user lacks the role.
+    #[error("{0}")]
+    Denied(String),
+    /// It answered with an error.
+    #[error("{0}")]
+    Server(String),
+}
+
+impl Failure {
+    /// About `endpoint`.
+    pub fn at(self, endpoint: &Endpoint) -> Error {
+        Error::Member { endpoint: endpoint.clone(), failure: self }
+    }
+
+    /// Whether another member, or the same one later, may do better.
+    pub fn is_passing(&self) -> bool {
+        !matches!(self, Self::Unauthenticated(_) | Self::Denied(_))
+    }
+}
+
+impl Error {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, why: source.to_string() }
+    }
+}

@@ -1,0 +1,159 @@
+//! All members at one moment: what they say of themselves, and which of them to take.
+
+mod choose;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::task::JoinSet;
+
+use crate::client::{Connection, Dialer};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Failure, Result};
+
+pub use choose::{Ranking, Standing, rank};
+pub use status::{Alarm, MemberStatus};
+
+/// What became of asking one endpoint.
+pub struct Asked {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// The member's status and the connection to it, or why there is none.
+    pub answer: Result<(MemberStatus, Connection), Failure>,
+}
+
+/// A member of the member list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The member's id.
+    pub id: u64,
+    /// Its name; empty until it has started for the first time.
+    pub name: String,
+    /// Whether it has no vote yet.
+    pub is_learner: bool,
+    /// Where it says that clients reach it.
+    pub client_urls: Vec<String>,
+}
+
+/// All endpoints asked at one moment.
+pub struct Survey {
+    /// In the order of the endpoints.
+    pub asked: Vec<Asked>,
+    /// The member list, as the first member that would give it has it; empty if none did.
+    pub listed: Vec<Listed>,
+}
+
+impl Survey {
+    /// Asks all `endpoints` side by side for their status, and one of them for the member list.
+    /// Takes at most a dial timeout and three request timeouts.
+    ///
+    /// # Errors
+    /// [`Error::TwoClusters`]. That members don't answer is none: see [`Asked::answer`].
+    pub async fn take(dialer: &Dialer, endpoints: &[Endpoint]) -> Result<Self> {
+        let mut asked = ask_all(dialer, endpoints).await;
+        one_cluster(&asked)?;
+        let listed = member_list(&asked).await;
+        for (status, _) in asked.iter_mut().filter_map(|asked| asked.answer.as_mut().ok()) {
+            let own = listed.iter().find(|listed| listed.id == status.member_id);
+            status.name = own.map(|own| own.name.clone());
+            // Servers before 3.4 have no learners; 3.4's status may not say that it is one.
+            status.is_learner |= own.is_some_and(|own| own.is_learner);
+        }
+        Ok(Self { asked, listed })
+    }
+
+    /// The client URLs of all members, one each, if the member list is there and tells them.
+    ///
+    /// # Errors
+    /// [`Error::NoMember`] if nobody told the list, [`Error::Usage`] for a URL that can't be used.
+    pub fn cluster_endpoints(&self) -> Result<Vec<Endpoint>> {
+        if self.listed.is_empty() {
+            return Err(self.no_member());
+        }
+        let urls = self.listed.iter().filter_map(|listed| listed.client_urls.first());
+        urls.map(|url| url.parse()).collect()
+    }
+
+    /// Members of the list that none of the endpoints leads to, by name or else by id.
+    pub fn unasked(&self) -> Vec<String> {
+        let known: BTreeSet<u64> = self.statuses().map(|status| status.member_id).collect();
+        let unasked = self.listed.iter().filter(|listed| !known.contains(&listed.id));
+        unasked.map(Listed::to_string).collect()
+    }
+
+    /// The members that answered.
+    pub fn statuses(&self) -> impl Iterator<Item = &MemberStatus> {
+        self.asked.iter().filter_map(|asked| asked.answer.as_ref().ok()).map(|(status, _)| status)
+    }
+
+    /// The members that answered, one for each id, with connections to them.
+    pub fn connections(&self) -> Vec<(&MemberStatus, &Connection)> {
+        let answers = self.asked.iter().filter_map(|asked| asked.answer.as_ref().ok());
+        let mut members = BTreeMap::new();
+        for (status, connection) in answers {
+            members.entry(status.member_id).or_insert((status, connection));
+        }
+        members.into_values().collect()
+    }
+
+    /// That none of the endpoints answers.
+    pub fn no_member(&self) -> Error {
+        let failures =
+            || self.asked.iter().filter_map(|asked| Some((asked, asked.answer.as_ref().err()?)));
+        let reasons = failures().map(|(asked, why)| format!("{}: {why}", asked.endpoint)).collect();
+        Error::NoMember { reasons, failure: failures().next().map(|(_, why)| why.clone()) }
+    }
+}
+
+impl std::fmt::Display for Listed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.name.is_empty() { write!(f, "{:x}", self.id) } else { f.write_str(&self.name) }
+    }
+}
+
+async fn ask_all(dialer: &Dialer, endpoints: &[Endpoint]) -> Vec<Asked> {
+    let mut tasks = JoinSet::new();
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        let (dialer, endpoint) = (dialer.clone(), endpoint.clone());
+        tasks.spawn(async move {
+            let answer = ask(&dialer, &endpoint).await;
+            (index, Asked { endpoint, answer })
+        });
+    }
+    let mut asked = tasks.join_all().await;
+    asked.sort_by_key(|(index, _)| *index);
+    asked.into_iter().map(|(_, asked)| asked).collect()
+}
+
+async fn ask(dialer: &Dialer, endpoint: &Endpoint) -> Result<(MemberStatus, Connection), Failure> {
+    let connection = dialer.dial(endpoint).await?;
+    let status = MemberStatus::ask(&connection).await?;
+    Ok((status, connection))
+}
+
+fn one_cluster(asked: &[Asked]) -> Result<()> {
+    let mut clusters = asked.iter().filter_map(|asked| {
+        let (status, _) = asked.answer.as_ref().ok()?;
+        Some((status.cluster_id, &asked.endpoint))
+    });
+    let Some((cluster, one)) = clusters.next() else { return Ok(()) };
+    match clusters.find(|(other, _)| *other != cluster) {
+        Some((_, other)) => Err(Error::TwoClusters { one: one.clone(), other: other.clone() }),
+        None => Ok(()),
+    }
+}
+
+async fn member_list(asked: &[Asked]) -> Vec<Listed> {
+    for (_, connection) in asked.iter().filter_map(|asked| asked.answer.as_ref().ok()) {
+        let mut client = connection.client();
+        let Ok(list) = connection.ask(client.member_list()).await else { continue };
+        let members = list.members().iter().map(|member| Listed {
+            id: member.id(),
+            name: member.name().into(),
+            is_learner: member.is_learner(),
+            client_urls: member.client_urls().to_vec(),
+        });
+        return members.collect();
+    }
+    Vec::new()
+}
