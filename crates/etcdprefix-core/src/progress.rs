@@ -8,6 +8,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    /// Taking a snapshot's bytes as they come, hashing and writing them.
+    Receive,
     /// Reading every record to size the output and find what speaks against it.
     Plan,
     /// Writing and hashing the output while it is read back and the input's trailer is verified.
@@ -26,6 +28,7 @@ impl Phase {
     /// What the phase does, for a person.
     pub fn label(self) -> &'static str {
         match self {
+            Self::Receive => "receiving",
             Self::Plan => "planning",
             Self::Write => "writing",
             Self::Sync => "syncing",
