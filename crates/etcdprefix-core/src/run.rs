@@ -201,7 +201,7 @@ impl<'a> Run<'a> {
         step(self.progress, 0)?;
         let warnings = clock.time(Phase::Publish, || {
             self.snapshot.unchanged()?;
-            staged.publish(&self.metadata, self.options.sync)
+            staged.publish(Some(&self.metadata), self.options.sync)
         })?;
         let ended = Ended {
             before: emitted.status_hash_before,

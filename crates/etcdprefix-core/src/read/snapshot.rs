@@ -33,9 +33,17 @@ pub enum ReadMode {
 pub struct Snapshot {
     path: PathBuf,
     storage: Box<dyn Storage>,
-    /// The opened file and what it looked like; none for bytes in memory.
-    file: Option<(File, Fingerprint)>,
+    /// None for bytes in memory.
+    file: Option<Opened>,
     meta: Meta,
+}
+
+/// A file and what it looked like when it was opened.
+struct Opened {
+    file: File,
+    before: Fingerprint,
+    /// Whether the path leads to it.
+    named: bool,
 }
 
 impl Snapshot {
@@ -52,15 +60,21 @@ impl Snapshot {
         }
         let file = File::open(path).map_err(Error::io("open", path))?;
         lock_shared(&file, path)?;
-        let metadata = file.metadata().map_err(Error::io("inspect", path))?;
-        Self::from_file(file, &metadata, path, mode)
+        Self::from_file(file, true, path, mode)
     }
 
-    fn from_file(file: File, metadata: &Metadata, path: &Path, mode: ReadMode) -> Result<Self> {
-        let len = metadata.len();
-        let storage = storage_of(&file, len, mode).map_err(Error::io("read", path))?;
+    /// The same of a file that is being made and does not have the name `path` yet. Its lock is the
+    /// one that it has, and stays until this is gone.
+    pub(crate) fn of_unnamed(file: &File, path: &Path, mode: ReadMode) -> Result<Self> {
+        let file = file.try_clone().map_err(Error::io("open", path))?;
+        Self::from_file(file, false, path, mode)
+    }
+
+    fn from_file(file: File, named: bool, path: &Path, mode: ReadMode) -> Result<Self> {
+        let metadata = file.metadata().map_err(Error::io("inspect", path))?;
+        let storage = storage_of(&file, metadata.len(), mode).map_err(Error::io("read", path))?;
         let mut snapshot = Self::from_storage(storage, path)?;
-        snapshot.file = Some((file, Fingerprint::of(metadata)));
+        snapshot.file = Some(Opened { file, before: Fingerprint::of(&metadata), named });
         Ok(snapshot)
     }
 
@@ -117,7 +131,13 @@ impl Snapshot {
 
     /// The opened file; `None` for bytes in memory.
     pub fn file(&self) -> Option<&File> {
-        self.file.as_ref().map(|(file, _)| file)
+        self.file.as_ref().map(|opened| &opened.file)
+    }
+
+    /// Whether its path leads to the file: not for bytes in memory, nor for a file that is yet to
+    /// get that name.
+    pub fn is_named(&self) -> bool {
+        self.file.as_ref().is_some_and(|opened| opened.named)
     }
 
     /// The SHA-256 of all pages in use, read in order; `advance` gets the bytes of each step and
@@ -136,17 +156,20 @@ impl Snapshot {
     }
 
     /// Proves that the file is still the one that was opened: device, inode, size and times, and
-    /// that its name still leads to it.
+    /// that its name still leads to it, if it has one.
     ///
     /// # Errors
     /// [`Error::Busy`] if it is not.
     pub fn unchanged(&self) -> Result<()> {
-        let Some((file, before)) = &self.file else {
+        let Some(opened) = &self.file else {
             return Ok(());
         };
-        let now = file.metadata().map_err(Error::io("inspect", &self.path))?;
-        let named = std::fs::metadata(&self.path).map_err(Error::io("inspect", &self.path))?;
-        let same = Fingerprint::of(&now) == *before && Fingerprint::of(&named) == *before;
+        let is_same = |metadata: io::Result<Metadata>| {
+            let now = metadata.map_err(Error::io("inspect", &self.path))?;
+            Ok(Fingerprint::of(&now) == opened.before)
+        };
+        let same = is_same(opened.file.metadata())?
+            && (!opened.named || is_same(std::fs::metadata(&self.path))?);
         if same { Ok(()) } else { Err(self.busy(BusyReason::Changed)) }
     }
 

@@ -34,8 +34,8 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// A new file of `bytes` bytes that will become `target`, replacing what is there if
-    /// `replace`. Until then only its owner can read it.
+    /// A new file of `bytes` bytes, 0 if that is not known, that will become `target`, replacing what
+    /// is there if `replace`. Until then only its owner can read it.
     ///
     /// # Errors
     /// [`Error::OutputExists`]; [`Error::Io`] if the folder can't be written or has no room.
@@ -63,19 +63,26 @@ impl Staged {
         &self.file
     }
 
+    /// The name that it will have.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Brings the file's bytes to the disk.
     pub fn sync(&self) -> Result<()> {
         self.disk.sync(&self.file).map_err(Error::io("sync", &self.target))
     }
 
-    /// Gives the file its name, with the owner and mode of `like`; the folder is brought to the
-    /// disk too if `sync`. Returns what could not be done although the file is in its place.
+    /// Gives the file its name, with the owner and mode of `like`, else as private as it was made;
+    /// the folder is brought to the disk too if `sync`. Returns what could not be done although the
+    /// file is in its place.
     ///
     /// # Errors
     /// [`Error::OutputExists`] if somebody else made the target meanwhile and it is not to be
     /// replaced; I/O. The target is as it was.
-    pub fn publish(mut self, like: &Metadata, sync: bool) -> Result<Vec<String>> {
-        let mut warnings = self.take_over(like)?;
+    pub fn publish(mut self, like: Option<&Metadata>, sync: bool) -> Result<Vec<String>> {
+        let taken = like.map(|like| self.take_over(like)).transpose()?;
+        let mut warnings = taken.unwrap_or_default();
         if self.replace {
             self.rename_over()?
         } else {
@@ -131,6 +138,9 @@ impl Staged {
 
     /// Takes the space now, so that a full disk is known before the work.
     fn reserve(&self, bytes: u64) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
         match self.disk.reserve(&self.file, bytes) {
             Err(error) if !is_optional(&error) => {
                 Err(Error::io("reserve space for", &self.target)(error))
@@ -275,7 +285,7 @@ mod tests {
         let staged = stage(&target, 3, true).unwrap();
         std::os::unix::fs::FileExt::write_all_at(staged.file(), b"new", 0).unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"old");
-        assert!(staged.publish(&like, true).unwrap().is_empty());
+        assert!(staged.publish(Some(&like), true).unwrap().is_empty());
         assert_eq!(std::fs::read(&target).unwrap(), b"new");
         assert_eq!(target.metadata().unwrap().mode() & 0o7777, 0o640);
         assert_eq!(names(folder.path()), ["snap.db"]);
@@ -288,7 +298,7 @@ mod tests {
         let staged = stage(&target, 1, false).unwrap();
         std::fs::write(&target, "mine").unwrap();
         let like = target.metadata().unwrap();
-        assert!(matches!(staged.publish(&like, true), Err(Error::OutputExists { .. })));
+        assert!(matches!(staged.publish(Some(&like), true), Err(Error::OutputExists { .. })));
         assert!(matches!(stage(&target, 1, false), Err(Error::OutputExists { .. })));
         assert_eq!(std::fs::read(&target).unwrap(), b"mine");
         assert_eq!(names(folder.path()), ["out.db"]);

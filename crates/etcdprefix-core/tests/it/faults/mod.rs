@@ -5,6 +5,7 @@
 //! kind of fault.
 
 mod disk;
+mod receive;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
