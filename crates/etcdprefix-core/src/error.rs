@@ -65,7 +65,7 @@ pub enum Error {
         /// The digest of the pages, in hexadecimal.
         computed: String,
     },
-    /// The prefixes make no rule.
+    /// The prefixes make no rule, or the request makes no sense.
     #[error("{why}")]
     Usage {
         /// What to change about the request.

@@ -44,4 +44,4 @@ pub use error::{Corruption, Error, Location, Refusal, Result};
 pub use options::{ChangePrefix, Target, Tuning, Unmatched};
 pub use outcome::Outcome;
 
-pub use run::{change_prefix, change_prefix_on};
+pub use run::{change_prefix, change_prefix_of, change_prefix_on};

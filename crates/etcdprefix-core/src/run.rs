@@ -52,7 +52,35 @@ pub fn change_prefix_on(
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let rule = PrefixRule::new(&options.src_prefix, &options.dest_prefix, options.unmatched)?;
-    let run = Run::open(Arc::new(Patient(disk)), options, &rule, progress)?;
+    let snapshot = Snapshot::open(&options.db, options.read_mode)?;
+    changed(disk, snapshot, options, &rule, progress)
+}
+
+/// The same of a `snapshot` that is open already, be it one without a name, as
+/// [`Received::snapshot`](crate::save::receive::Received::snapshot) gives it. `options.db` is not
+/// looked at, and `options.read_mode` only for reading the output back.
+///
+/// # Errors
+/// As [`change_prefix`]; [`Error::Usage`] if the snapshot has no name and the target is no file of
+/// its own.
+pub fn change_prefix_of(
+    disk: Arc<dyn Disk>,
+    snapshot: Snapshot,
+    options: &ChangePrefix,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    let rule = PrefixRule::new(&options.src_prefix, &options.dest_prefix, options.unmatched)?;
+    changed(disk, snapshot, options, &rule, progress)
+}
+
+fn changed(
+    disk: Arc<dyn Disk>,
+    snapshot: Snapshot,
+    options: &ChangePrefix,
+    rule: &PrefixRule,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    let run = Run::new(Arc::new(Patient(disk)), snapshot, options, rule, progress)?;
     run.go().map_err(|error| run.explain(error))
 }
 
@@ -62,30 +90,34 @@ struct Run<'a> {
     rule: &'a PrefixRule,
     progress: &'a dyn Progress,
     snapshot: Snapshot,
-    metadata: Metadata,
+    /// The source's; none for bytes in memory.
+    metadata: Option<Metadata>,
     /// The file to publish, links resolved.
     target: PathBuf,
     free_bytes: Option<u64>,
 }
 
 impl<'a> Run<'a> {
-    fn open(
+    fn new(
         disk: Arc<dyn Disk>,
+        snapshot: Snapshot,
         options: &'a ChangePrefix,
         rule: &'a PrefixRule,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let snapshot = Snapshot::open(&options.db, options.read_mode)?;
-        let metadata = options.db.metadata().map_err(Error::io("inspect", &options.db))?;
+        let db = snapshot.path();
+        let metadata = snapshot.file().map(|file| file.metadata()).transpose();
+        let metadata = metadata.map_err(Error::io("inspect", db))?;
         let target = match &options.target {
             Target::File(path) => path.clone(),
-            _ => options.db.canonicalize().map_err(Error::io("resolve", &options.db))?,
+            _ if snapshot.is_named() => db.canonicalize().map_err(Error::io("resolve", db))?,
+            _ => return Err(Error::Usage { why: format!("{} is no file yet", db.display()) }),
         };
         if matches!(options.target, Target::File(_)) && target.symlink_metadata().is_ok() {
             return Err(Error::OutputExists { path: target });
         }
         if snapshot.trailer()? == Trailer::Missing && !options.skip_hash_check {
-            return Err(Error::TrailerMissing { path: options.db.clone() });
+            return Err(Error::TrailerMissing { path: db.into() });
         }
         let free_bytes = free_bytes(&target);
         Ok(Self { disk, options, rule, progress, snapshot, metadata, target, free_bytes })
@@ -201,7 +233,7 @@ impl<'a> Run<'a> {
         step(self.progress, 0)?;
         let warnings = clock.time(Phase::Publish, || {
             self.snapshot.unchanged()?;
-            staged.publish(Some(&self.metadata), self.options.sync)
+            staged.publish(self.metadata.as_ref(), self.options.sync)
         })?;
         let ended = Ended {
             before: emitted.status_hash_before,
@@ -284,7 +316,7 @@ impl<'a> Run<'a> {
                 }
                 if !(self.options.skip_hash_check && self.options.accept_corrupt_trailer) {
                     let (found, computed) = (hex(&found), hex(&digest));
-                    let path = self.options.db.clone();
+                    let path = self.snapshot.path().into();
                     return Err(Error::TrailerMismatch { path, found, computed });
                 }
                 InputTrailer::Mismatch
@@ -305,7 +337,7 @@ impl<'a> Run<'a> {
         let bytes_out = output_bytes(&self.snapshot, &plan);
         let warnings = self.warnings(&plan, bytes_out);
         Outcome {
-            db: self.options.db.clone(),
+            db: self.snapshot.path().into(),
             output: (!self.options.dry_run).then(|| self.output_name().into()),
             in_place: !matches!(self.options.target, Target::File(_)),
             dry_run: self.options.dry_run,
@@ -343,7 +375,7 @@ impl<'a> Run<'a> {
     fn output_name(&self) -> &Path {
         match &self.options.target {
             Target::File(path) => path,
-            _ => &self.options.db,
+            _ => self.snapshot.path(),
         }
     }
 
