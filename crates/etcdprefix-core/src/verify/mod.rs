@@ -15,7 +15,7 @@ mod top_buckets;
 
 pub use check::{CheckReport, Depth, check};
 pub use compare::{Accepted, FileFacts, FilesProof, Proof, prove, prove_files};
-pub use hashkv::{Answering, HashKv, OtherHashKv, hash_kv};
+pub use hashkv::{Answering, HashKv, HashKvAt, OtherHashKv, hash_kv, hash_kv_at};
 pub use marks::CompactionMarks;
 pub use status::{Newer, Status, check_sound, status, status_hash};
 pub use structure::{Expect, StructureReport, check_structure};

@@ -51,5 +51,6 @@ fn whose(of: Answering) -> &'static str {
         Answering::OlderEtcdFinishedCompaction => {
             "etcd up to 3.4.33 and 3.5.15, without the compaction that is under way"
         }
+        Answering::JustCompacted => "etcd from 3.5.16 on, having compacted at that revision since",
     }
 }

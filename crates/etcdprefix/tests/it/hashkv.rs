@@ -4,6 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use etcd_client::{CompactionOptions, DeleteOptions};
+use etcdprefix_core::progress::Silent;
+use etcdprefix_core::read::{ReadMode, Snapshot};
+use etcdprefix_core::verify::{Answering, HashKv, HashKvAt, hash_kv_at};
 use etcdprefix_testkit::{EtcdServer, Version, block_on, save, scenario};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -170,6 +173,126 @@ fn of_a_store_without_keys() -> Result<()> {
         for restoring in Version::ALL {
             agree(&EtcdServer::restored(restoring, &snapshot)?, &snapshot)?;
         }
+    }
+    Ok(())
+}
+
+/// A server that compacts after the snapshot was saved: at a tombstone, at a key that lives and is
+/// deleted later, and at the latest revision, which is a tombstone too. Once more, now that it has
+/// been compacted before.
+fn agrees_through_compactions(server: &EtcdServer, key: &str) -> Result<()> {
+    let folder = TempDir::new()?;
+    let path = folder.path().join("snap.db");
+    for _ in 0..2 {
+        let (middle, latest) = block_on(async {
+            write_and_delete(server, key).await?;
+            let middle = write_and_delete(server, key).await?;
+            anyhow::Ok((middle, write_and_delete(server, key).await?))
+        })?;
+        save::snapshot(server, &path)?;
+        let snapshot = Snapshot::open(&path, ReadMode::Map)?;
+        answers_alike(server, &snapshot, &[latest, middle, middle + 1], false)?;
+        for at in [middle, middle + 1] {
+            compact(server, at)?;
+            answers_alike(server, &snapshot, &[latest, latest - 1, middle + 2], false)?;
+        }
+        compact(server, latest)?;
+        // Up to 3.5.1 at least the compacted revision is answered only as the latest one.
+        let asked = if server.version() < Version::V3_5_16 { 0 } else { latest };
+        answers_alike(server, &snapshot, &[asked], true)?;
+    }
+    Ok(())
+}
+
+/// The revision of the delete.
+async fn write_and_delete(server: &EtcdServer, key: &str) -> Result<i64> {
+    let mut client = server.client().await?;
+    for value in ["1", "2"] {
+        client.put(key, value, None).await?;
+    }
+    let gone = client.delete(key, None).await?;
+    Ok(gone.header().context("no header")?.revision())
+}
+
+fn compact(server: &EtcdServer, revision: i64) -> Result<()> {
+    let options = CompactionOptions::new().with_physical();
+    block_on(async {
+        server.client().await?.compact(revision, Some(options)).await?;
+        anyhow::Ok(())
+    })
+}
+
+fn answers_alike(
+    server: &EtcdServer,
+    snapshot: &Snapshot,
+    asked: &[i64],
+    just_compacted: bool,
+) -> Result<()> {
+    let version = server.version();
+    for &revision in asked {
+        let answer =
+            block_on(async { anyhow::Ok(server.client().await?.hash_kv(revision).await?) })
+                .with_context(|| format!("{version} at {revision}"))?;
+        let compacted = answer.compact_version();
+        let at = HashKvAt { revision, compacted: Some(compacted) };
+        let kv = hash_kv_at(snapshot, at, 2, &Silent)?;
+        let ours = expected_at(version, just_compacted, &kv);
+        ensure!(ours == answer.hash(), "{version} at {at:?}: {}, {kv:?}", answer.hash());
+    }
+    Ok(())
+}
+
+/// What a server of that version answers, about the revision that it was just compacted at or not.
+fn expected_at(version: Version, just: bool, kv: &HashKv) -> u32 {
+    let special = match version {
+        Version::V3_5_16 if just => Answering::JustCompacted,
+        Version::V3_5_16 => return kv.hash,
+        _ => Answering::OlderEtcd,
+    };
+    let other = kv.alternatives.iter().find(|other| other.of == special);
+    other.map_or(kv.hash, |other| other.hash)
+}
+
+#[test]
+fn of_a_server_that_has_compacted_since() -> Result<()> {
+    for version in Version::ALL {
+        let folder = TempDir::new()?;
+        let base = folder.path().join("base.db");
+        scenario::history(version, &base)?;
+        let server = EtcdServer::restored(version, &base)?;
+        agrees_through_compactions(&server, "/registry/pods/default/pod-28")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn of_a_server_without_keys_that_has_compacted_since() -> Result<()> {
+    for version in Version::ALL {
+        agrees_through_compactions(&EtcdServer::start(version, &[])?, "/a")?;
+    }
+    Ok(())
+}
+
+/// Neither less than the file's compaction nor more than what is asked for.
+#[test]
+fn of_a_compaction_that_cannot_be() -> Result<()> {
+    let folder = TempDir::new()?;
+    let path = folder.path().join("snap.db");
+    scenario::compacted(Version::V3_5_16, &path)?;
+    let snapshot = Snapshot::open(&path, ReadMode::Map)?;
+    let hash = |revision, compacted| {
+        let at = HashKvAt { revision, compacted };
+        hash_kv_at(&snapshot, at, 2, &Silent)
+    };
+    let kv = hash(0, None)?;
+    let (first, last) = (kv.compact_revision, kv.revision);
+    assert_eq!(hash(0, Some(first))?, kv);
+    for (revision, compacted) in
+        [(0, -1), (0, first - 1), (0, last + 1), (last - 1, last), (last + 1, first)]
+    {
+        let result = hash(revision, Some(compacted));
+        let refused = matches!(result, Err(etcdprefix_core::Error::NoSuchRevision { .. }));
+        assert!(refused, "{revision} and {compacted}: {result:?}");
     }
     Ok(())
 }

@@ -28,13 +28,14 @@ struct Part {
 }
 
 impl Keep {
-    pub fn read(hasher: &Hasher<'_>, compacted: i64) -> Result<Self> {
+    /// Of the keys as they are at revision `upper`, the records up to `compacted`.
+    pub fn read(hasher: &Hasher<'_>, upper: i64, compacted: i64) -> Result<Self> {
         let mut table = KeyTable::new(LIMIT_BYTES);
         let (mut records, mut asked_for, mut starts) = (0, 0, Vec::new());
         let keys = table.hasher();
         hasher.each_unit(
             |unit| unit,
-            |unit| Part::read(hasher, &unit, keys, compacted),
+            |unit| Part::read(hasher, &unit, keys, [upper, compacted]),
             |part: Part| {
                 starts.push(records);
                 if part.compacted > 0 {
@@ -75,13 +76,18 @@ fn insert(bits: &mut [u64], ordinal: u64) {
 }
 
 impl Part {
-    fn read(hasher: &Hasher<'_>, unit: &Unit, keys: KeyHasher, compacted: i64) -> Result<Self> {
+    fn read(
+        hasher: &Hasher<'_>,
+        unit: &Unit,
+        keys: KeyHasher,
+        [upper, compacted]: [i64; 2],
+    ) -> Result<Self> {
         let mut part = Self::default();
         let mut pairs = Pairs::of_unit(hasher.snapshot, &hasher.bucket, unit)?;
         while let Some(pair) = pairs.peek()? {
             let added = record_key(pair.is_bucket, pair.key).and_then(|key| {
                 let revision = key.revision;
-                if revision.main > hasher.upper {
+                if revision.main > upper {
                     return Ok(());
                 }
                 let record = Record::parse(pair.value);
