@@ -5,7 +5,7 @@
 //!     ->  tools: restored by etcd's own tool  ->  server: served  ->  compare: against the source
 //! ```
 //!
-//! [`kubernetes`] puts a real kube-apiserver before such a server.
+//! [`writer`] writes to a server meanwhile. [`kubernetes`] puts a real kube-apiserver before such a server.
 //!
 //! Without the feature `etcd` only what needs no server is here: [`bolt`], [`source`] and [`evil`], in a few
 //! seconds of building instead of minutes.
@@ -23,6 +23,8 @@ pub mod hashkv;
 pub mod kubernetes;
 #[cfg(feature = "etcd")]
 pub mod load;
+#[cfg(feature = "etcd")]
+mod member;
 pub mod mutate;
 mod prefix;
 #[cfg(feature = "etcd")]
@@ -41,6 +43,8 @@ pub mod source;
 pub mod tamper;
 #[cfg(feature = "etcd")]
 pub mod tools;
+#[cfg(feature = "etcd")]
+pub mod writer;
 
 #[cfg(feature = "etcd")]
 use std::{future::Future, time::Duration};

@@ -28,8 +28,8 @@ const UPDATES_PER_KEY: u64 = 300;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mix {
     /// Resources of a cluster: pods, events with leases, leases, secrets, config maps; values of
-    /// half to one and a half times the size asked for; a tenth of the writes are updates and a
-    /// hundredth deletes.
+    /// half to one and a half times the size asked for; from 1,000 keys on a tenth of the writes
+    /// are updates and a hundredth deletes.
     Kubernetes,
     /// Config maps, each value exactly of the size asked for, no update.
     Large,
@@ -37,11 +37,9 @@ pub enum Mix {
     Updates,
 }
 
-/// What to fill the store with.
+/// What to fill a store with.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// The server's version.
-    pub version: Version,
     /// Writes to make: about as many records (deleting a deleted key leaves none).
     pub records: u64,
     /// The mean size of a value.
@@ -56,12 +54,12 @@ pub struct Load {
 ///
 /// Needs about twice the snapshot's size of free disk in the temporary folder, and
 /// prints progress to standard error.
-pub fn load(load: &Load, to: &Path) -> Result<u64> {
+pub fn load(version: Version, load: &Load, to: &Path) -> Result<u64> {
     let mut arguments = vec!["--quota-backend-bytes", QUOTA_BYTES, "--snapshot-count", "10000"];
-    if load.version == Version::V3_4_23 {
+    if version == Version::V3_4_23 {
         arguments.extend(["--log-level", "error"]);
     }
-    let server = EtcdServer::start(load.version, &arguments)?;
+    let server = EtcdServer::start(version, &arguments)?;
     block_on(async {
         let mut client = server.client().await?;
         fill(&mut client, load).await
@@ -70,7 +68,8 @@ pub fn load(load: &Load, to: &Path) -> Result<u64> {
     save::snapshot(&server, to)
 }
 
-async fn fill(client: &mut Client, load: &Load) -> Result<()> {
+/// Fills a store that holds nothing of an earlier fill: leases are numbered from 1.
+pub async fn fill(client: &mut Client, load: &Load) -> Result<()> {
     let start = Instant::now();
     let mut source = Source::new(load);
     let (mut written, mut reported) = (0, 0);

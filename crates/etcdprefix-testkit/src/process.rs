@@ -1,7 +1,7 @@
 //! What every server of ours needs: a process that ends with us, free ports, the end of a log.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Child;
 
@@ -9,6 +9,9 @@ use anyhow::Result;
 
 /// Another process may take a free port between our look and the server's bind.
 pub const PORT_TRIES: usize = 3;
+
+/// Where servers listen that nothing asks to listen elsewhere.
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const LOG_LINES: usize = 30;
 
@@ -22,10 +25,11 @@ impl Drop for Process {
     }
 }
 
-/// Two free ports of the loopback address. They are held together, so they differ.
-pub fn free_ports() -> Result<(u16, u16)> {
-    let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
+/// Free ports of an address of this machine. They are held together, so they differ.
+pub fn free_ports(host: IpAddr, count: usize) -> Result<Vec<u16>> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind((host, 0))).collect::<Result<_, _>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 /// The end of a log, for a failure's message.

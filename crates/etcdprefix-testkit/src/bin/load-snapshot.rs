@@ -50,9 +50,9 @@ fn main() -> anyhow::Result<()> {
         MixName::Large => Mix::Large,
         MixName::Updates => Mix::Updates,
     };
-    let (version, records, value_bytes) = (args.version, args.records, args.value_bytes);
+    let Args { records, value_bytes, seed, .. } = args;
     let start = Instant::now();
-    let bytes = load(&Load { version, records, value_bytes, mix, seed: args.seed }, &args.out)?;
+    let bytes = load(args.version, &Load { records, value_bytes, mix, seed }, &args.out)?;
     let seconds = start.elapsed().as_secs_f64();
     println!("{}: {bytes} bytes in {seconds:.0} s", args.out.display());
     Ok(())

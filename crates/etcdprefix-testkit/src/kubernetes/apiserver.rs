@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::{Credentials, Kubectl, Provider};
-use crate::process::{PORT_TRIES, Process, free_ports, last_lines};
+use crate::process::{LOOPBACK, PORT_TRIES, Process, free_ports, last_lines};
 use crate::{EtcdServer, provisioned};
 
 /// A healthy start takes about five seconds on two idle cores.
@@ -74,7 +74,7 @@ impl<'etcd> Apiserver<'etcd> {
     }
 
     fn spawn(etcd: &'etcd EtcdServer, credentials: &Credentials, setup: Setup<'_>) -> Result<Self> {
-        let (port, _) = free_ports()?;
+        let port = free_ports(LOOPBACK, 1)?[0];
         let folder = TempDir::new()?;
         let log = File::create(folder.path().join("log"))?;
         let encryption = folder.path().join("encryption.json");

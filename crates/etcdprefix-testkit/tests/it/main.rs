@@ -1,4 +1,6 @@
-//! The judge is judged: what it accepts, what it must refuse.
+//! The judge is judged: what it accepts, what it must refuse. What breaks servers and networks for
+//! other tests does so.
 
 mod comparison;
 mod oracle;
+mod writer;
