@@ -5,7 +5,8 @@
 //!     ->  tools: restored by etcd's own tool  ->  server: served  ->  compare: against the source
 //! ```
 //!
-//! [`writer`] writes to a server meanwhile. [`kubernetes`] puts a real kube-apiserver before such a server.
+//! [`cluster`] starts members with TLS and breaks them, and [`writer`] writes meanwhile.
+//! [`kubernetes`] puts a real kube-apiserver before such a server.
 //!
 //! Without the feature `etcd` only what needs no server is here: [`bolt`], [`source`] and [`evil`], in a few
 //! seconds of building instead of minutes.
@@ -14,6 +15,10 @@
 //! ([`bolt`]), its own prefix rule ([`PrefixMap`]) and its own hash ([`hashkv`]).
 
 pub mod bolt;
+#[cfg(feature = "etcd")]
+pub mod certs;
+#[cfg(feature = "etcd")]
+pub mod cluster;
 #[cfg(feature = "etcd")]
 pub mod compare;
 pub mod evil;

@@ -4,8 +4,10 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Child;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, waitid};
 
 /// Another process may take a free port between our look and the server's bind.
 pub const PORT_TRIES: usize = 3;
@@ -13,13 +15,41 @@ pub const PORT_TRIES: usize = 3;
 /// Where servers listen that nothing asks to listen elsewhere.
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
 const LOG_LINES: usize = 30;
 
 /// A child that never outlives us; only this very process is ended.
 pub struct Process(pub Child);
 
+impl Process {
+    /// SIGSTOP, and waits until every thread has stopped. Its sockets stay open, and the kernel
+    /// goes on accepting connections for it.
+    pub fn stop(&mut self) -> Result<()> {
+        kill_process(self.pid(), Signal::STOP)?;
+        let start = Instant::now();
+        // Asked only for a stop, so an exit is left for `Child` to collect.
+        let stop = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        while waitid(WaitId::Pid(self.pid()), stop)?.is_none_or(|it| !WaitIdStatus::stopped(&it)) {
+            ensure!(start.elapsed() < STOP_LIMIT, "not stopped after {STOP_LIMIT:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) -> Result<()> {
+        Ok(kill_process(self.pid(), Signal::CONT)?)
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
+        // SIGKILL ends a stopped process too.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,6 +1,7 @@
-//! The judge is judged: what it accepts, what it must refuse. What breaks servers and networks for
+//! The judge is judged: what it accepts, what it must refuse. What breaks servers for
 //! other tests does so.
 
+mod cluster;
 mod comparison;
 mod oracle;
 mod writer;
