@@ -5,8 +5,8 @@
 //!     ->  tools: restored by etcd's own tool  ->  server: served  ->  compare: against the source
 //! ```
 //!
-//! [`cluster`] starts members with TLS and breaks them, and [`writer`] writes meanwhile.
-//! [`kubernetes`] puts a real kube-apiserver before such a server.
+//! [`cluster`] starts members with TLS and breaks them, [`proxy`] breaks what runs between a client
+//! and a member, and [`writer`] writes meanwhile. [`kubernetes`] puts a real kube-apiserver before such a server.
 //!
 //! Without the feature `etcd` only what needs no server is here: [`bolt`], [`source`] and [`evil`], in a few
 //! seconds of building instead of minutes.
@@ -36,6 +36,8 @@ mod prefix;
 mod process;
 #[cfg(feature = "etcd")]
 mod provisioned;
+#[cfg(feature = "etcd")]
+pub mod proxy;
 pub mod random;
 #[cfg(feature = "etcd")]
 pub mod save;

@@ -1,7 +1,8 @@
-//! The judge is judged: what it accepts, what it must refuse. What breaks servers for
+//! The judge is judged: what it accepts, what it must refuse. What breaks servers and networks for
 //! other tests does so.
 
 mod cluster;
 mod comparison;
 mod oracle;
+mod proxy;
 mod writer;
