@@ -48,6 +48,16 @@ pub enum Error {
     /// Members, or a member and the saved file, hold different data.
     #[error("{0}")]
     Differs(String),
+    /// What a member sent is damaged.
+    #[error("{endpoint} sent a damaged snapshot: {first}{}", more(*errors))]
+    Unsound {
+        /// Which.
+        endpoint: Endpoint,
+        /// How many errors a check finds.
+        errors: u64,
+        /// The first of them.
+        first: String,
+    },
     /// The total time is over.
     #[error("not done within {0:?}")]
     OutOfTime(Duration),
@@ -97,6 +107,13 @@ pub enum Failure {
     /// It answered with an error.
     #[error("{0}")]
     Server(String),
+}
+
+fn more(errors: u64) -> String {
+    match errors.saturating_sub(1) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    }
 }
 
 impl Failure {

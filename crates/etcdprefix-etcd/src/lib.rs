@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! endpoint -> client: one connection a member -> members: status of all, the one to choose
+//!     -> hashkv: whether all hold the same
+//!     -> save: the snapshot of one, proved, into a file
 //! ```
 
 pub mod client;
 pub mod endpoint;
 pub mod error;
+pub mod hashkv;
 pub mod members;
+pub mod save;
 
 pub use client::{ClientOptions, Connection, Dialer, Pin, TlsOptions};
 pub use endpoint::Endpoint;

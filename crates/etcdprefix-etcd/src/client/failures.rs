@@ -57,15 +57,17 @@ fn of_status(status: &Status) -> Failure {
         return failure;
     }
     let message = status.message().to_owned();
+    // Wrong passwords and missing users are arguments to etcd, and the maintenance service does not
+    // say what kind of error it is (`rpctypes/error.go`, `maintenance.go`, 3.4 and 3.5).
+    let says = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
+    let auth = matches!(status.code(), Code::InvalidArgument | Code::Unknown);
     match status.code() {
         Code::Unauthenticated => Failure::Unauthenticated(message),
         Code::PermissionDenied => Failure::Denied(message),
-        // Wrong passwords and missing users are arguments to etcd (`rpctypes/error.go`).
-        Code::InvalidArgument
-            if message.contains("authentication failed") || message.contains("user name") =>
-        {
+        _ if auth && says(&["authentication failed", "user name is empty", "invalid auth"]) => {
             Failure::Unauthenticated(message)
         }
+        _ if auth && says(&["permission denied"]) => Failure::Denied(message),
         _ if status.source().is_some() => transport(status, Failure::Broken),
         _ => Failure::Server(message),
     }

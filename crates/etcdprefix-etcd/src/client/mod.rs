@@ -21,6 +21,7 @@ use tonic::transport::Uri;
 use crate::endpoint::{Endpoint, Security};
 use crate::error::{Error, Failure, Result};
 
+pub(crate) use failures::of_request;
 pub use tls::{Pin, TlsOptions};
 
 /// Servers drop a client that pings more often than every 5 s (etcd's `--grpc-keepalive-min-time`);
@@ -104,15 +105,40 @@ impl Dialer {
         }
     }
 
-    /// Connects, and authenticates if there is a user.
+    /// Connects, and logs in if there is a user.
     ///
     /// # Errors
     /// What kept the member from it.
     pub async fn dial(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
+        self.log_in(&self.dial_anonymously(endpoint).await?).await
+    }
+
+    /// Connects only: enough for a status.
+    ///
+    /// # Errors
+    /// What kept the member from it.
+    pub async fn dial_anonymously(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
         let channel = self.channel(endpoint).await?;
-        let client = self.authenticated(channel).await?;
+        let client = self.client(&channel, ConnectOptions::new()).await?;
         let request_timeout = self.options.request_timeout;
-        Ok(Connection { endpoint: endpoint.clone(), client, request_timeout })
+        Ok(Connection { endpoint: endpoint.clone(), channel, client, request_timeout })
+    }
+
+    /// The same connection after the user has logged in, if there is one.
+    ///
+    /// # Errors
+    /// What kept the member from it; without quorum it is [`Failure::Silent`].
+    pub async fn log_in(&self, connection: &Connection) -> Result<Connection, Failure> {
+        let Some((name, password)) = &self.options.user else { return Ok(connection.clone()) };
+        let options = ConnectOptions::new().with_user(name, password).with_auto_token_refresh(true);
+        match self.client(&connection.channel, options).await {
+            Ok(client) => Ok(Connection { client, ..connection.clone() }),
+            // A line written for a cluster with users goes on to work on one without, as with etcdctl.
+            Err(Failure::Server(why)) if why.contains("authentication is not enabled") => {
+                Ok(connection.clone())
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn channel(&self, endpoint: &Endpoint) -> Result<Channel, Failure> {
@@ -160,21 +186,9 @@ impl Dialer {
         Ok(Box::new(tls.map_err(|error| failures::of_handshake(&error))?))
     }
 
-    async fn authenticated(&self, channel: Channel) -> Result<Client, Failure> {
-        let anonymous = || self.client(channel.clone(), ConnectOptions::new());
-        let Some((name, password)) = &self.options.user else { return anonymous().await };
-        let options = ConnectOptions::new().with_user(name, password).with_auto_token_refresh(true);
-        match self.client(channel.clone(), options).await {
-            // A line written for a cluster with users goes on to work on one without, as with etcdctl.
-            Err(Failure::Server(why)) if why.contains("authentication is not enabled") => {
-                anonymous().await
-            }
-            answer => answer,
-        }
-    }
-
-    async fn client(&self, channel: Channel, options: ConnectOptions) -> Result<Client, Failure> {
-        within(self.options.request_timeout, Client::from_channel(channel, Some(options))).await
+    async fn client(&self, channel: &Channel, options: ConnectOptions) -> Result<Client, Failure> {
+        let client = Client::from_channel(channel.clone(), Some(options));
+        within(self.options.request_timeout, client).await
     }
 }
 
@@ -187,6 +201,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 #[derive(Clone)]
 pub struct Connection {
     endpoint: Endpoint,
+    channel: Channel,
     client: Client,
     request_timeout: Duration,
 }

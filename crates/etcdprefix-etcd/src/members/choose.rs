@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 
 use crate::client::Connection;
+use crate::endpoint::Endpoint;
 use crate::error::Failure;
-use crate::members::{Alarm, MemberStatus, Survey};
+use crate::members::{Alarm, Asked, MemberStatus, Survey};
 
 /// What speaks for a member or against it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +104,12 @@ impl<'a> Ranking<'a> {
             .into_iter()
             .map(|(_, status, connection, why)| (status, connection, why))
             .collect()
+    }
+
+    /// What speaks for and against one endpoint.
+    pub fn of(&self, endpoint: &Endpoint) -> Option<(&'a Asked, &Standing)> {
+        let mut all = self.survey.asked.iter().zip(&self.standings);
+        all.find(|(asked, _)| asked.endpoint == *endpoint)
     }
 
     /// For each endpoint that can't be taken, why not.

@@ -18,7 +18,7 @@ pub use status::{Alarm, MemberStatus};
 pub struct Asked {
     /// Where.
     pub endpoint: Endpoint,
-    /// The member's status and the connection to it, or why there is none.
+    /// The member's status and the connection to it, not logged in, or why there is none.
     pub answer: Result<(MemberStatus, Connection), Failure>,
 }
 
@@ -52,7 +52,7 @@ impl Survey {
     pub async fn take(dialer: &Dialer, endpoints: &[Endpoint]) -> Result<Self> {
         let mut asked = ask_all(dialer, endpoints).await;
         one_cluster(&asked)?;
-        let listed = member_list(&asked).await;
+        let listed = member_list(dialer, &asked).await;
         for (status, _) in asked.iter_mut().filter_map(|asked| asked.answer.as_mut().ok()) {
             let own = listed.iter().find(|listed| listed.id == status.member_id);
             status.name = own.map(|own| own.name.clone());
@@ -96,12 +96,18 @@ impl Survey {
         members.into_values().collect()
     }
 
+    /// For each endpoint that gave no status, why not.
+    pub fn failures(&self) -> impl Iterator<Item = String> {
+        self.asked.iter().filter_map(|asked| {
+            let why = asked.answer.as_ref().err()?;
+            Some(format!("{}: {why}", asked.endpoint))
+        })
+    }
+
     /// That none of the endpoints answers.
     pub fn no_member(&self) -> Error {
-        let failures =
-            || self.asked.iter().filter_map(|asked| Some((asked, asked.answer.as_ref().err()?)));
-        let reasons = failures().map(|(asked, why)| format!("{}: {why}", asked.endpoint)).collect();
-        Error::NoMember { reasons, failure: failures().next().map(|(_, why)| why.clone()) }
+        let failure = self.asked.iter().find_map(|asked| asked.answer.as_ref().err());
+        Error::NoMember { reasons: self.failures().collect(), failure: failure.cloned() }
     }
 }
 
@@ -126,7 +132,9 @@ async fn ask_all(dialer: &Dialer, endpoints: &[Endpoint]) -> Vec<Asked> {
 }
 
 async fn ask(dialer: &Dialer, endpoint: &Endpoint) -> Result<(MemberStatus, Connection), Failure> {
-    let connection = dialer.dial(endpoint).await?;
+    // A password is checked through raft, which a cluster without quorum can't, while it still tells
+    // its status to anybody.
+    let connection = dialer.dial_anonymously(endpoint).await?;
     let status = MemberStatus::ask(&connection).await?;
     Ok((status, connection))
 }
@@ -143,17 +151,32 @@ fn one_cluster(asked: &[Asked]) -> Result<()> {
     }
 }
 
-async fn member_list(asked: &[Asked]) -> Vec<Listed> {
+/// From the first member that gives it. From 3.6 on it wants to know who asks.
+async fn member_list(dialer: &Dialer, asked: &[Asked]) -> Vec<Listed> {
     for (_, connection) in asked.iter().filter_map(|asked| asked.answer.as_ref().ok()) {
-        let mut client = connection.client();
-        let Ok(list) = connection.ask(client.member_list()).await else { continue };
-        let members = list.members().iter().map(|member| Listed {
-            id: member.id(),
-            name: member.name().into(),
-            is_learner: member.is_learner(),
-            client_urls: member.client_urls().to_vec(),
-        });
-        return members.collect();
+        if let Ok(listed) = list_of(connection).await {
+            return listed;
+        }
+    }
+    for (_, connection) in asked.iter().filter_map(|asked| asked.answer.as_ref().ok()) {
+        if dialer.options().user.is_some()
+            && let Ok(connection) = dialer.log_in(connection).await
+            && let Ok(listed) = list_of(&connection).await
+        {
+            return listed;
+        }
     }
     Vec::new()
+}
+
+async fn list_of(connection: &Connection) -> Result<Vec<Listed>, Failure> {
+    let mut client = connection.client();
+    let list = connection.ask(client.member_list()).await?;
+    let members = list.members().iter().map(|member| Listed {
+        id: member.id(),
+        name: member.name().into(),
+        is_learner: member.is_learner(),
+        client_urls: member.client_urls().to_vec(),
+    });
+    Ok(members.collect())
 }

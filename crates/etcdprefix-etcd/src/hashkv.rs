@@ -1,0 +1,234 @@
+//! Whether all members hold the same: HashKV of each at one revision.
+//!
+//! Hashes can only be held against each other where the same revision is compacted: a compaction
+//! reaches the members one after another, so answers that differ in it are asked for again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::client::{Connection, Dialer, within};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Failure, Result};
+use crate::members::{MemberStatus, Survey};
+
+/// Times that members are asked while a compaction goes round.
+const ROUNDS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// How members are asked for HashKV.
+#[derive(Clone, Copy, Debug)]
+pub struct HashOptions {
+    /// The revision; `None` for the latest that all members have.
+    pub revision: Option<i64>,
+    /// For one answer. A member reads its whole store for it: about a second a gigabyte, from the
+    /// disk longer. Default 10 min.
+    pub timeout: Duration,
+}
+
+impl Default for HashOptions {
+    fn default() -> Self {
+        Self { revision: None, timeout: Duration::from_secs(600) }
+    }
+}
+
+/// What one member answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MemberHash {
+    /// Where it was asked.
+    pub endpoint: Endpoint,
+    /// Its name, if the member list told it.
+    pub name: Option<String>,
+    /// HashKV.
+    pub hash: u32,
+    /// The revision up to which it has compacted, -1 for none.
+    pub compact_revision: i64,
+}
+
+/// What the members hold at one revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MembersHashKv {
+    /// The revision that was asked for.
+    pub revision: i64,
+    /// Whether all that answered gave the same hash over the same compaction.
+    pub agree: bool,
+    /// Those that answered.
+    pub members: Vec<MemberHash>,
+    /// Those that were not asked or gave no answer, with the reason.
+    pub missing: Vec<String>,
+}
+
+impl MembersHashKv {
+    /// Asks all members of a survey.
+    ///
+    /// # Errors
+    /// [`Error::NoMember`] if none can be asked or answers; [`Error::Member`] if one refuses: the user has no root
+    /// role, the revision is compacted or still to come. That members differ is none: see
+    /// [`MembersHashKv::agree`].
+    pub async fn ask(dialer: &Dialer, survey: &Survey, options: HashOptions) -> Result<Self> {
+        let mut fresh;
+        let mut survey = survey;
+        let endpoints: Vec<_> = survey.asked.iter().map(|asked| asked.endpoint.clone()).collect();
+        let mut round = 1;
+        loop {
+            let asked = Self::ask_once(dialer, survey, options).await;
+            let again = match &asked {
+                Ok(answers) => !answers.is_comparable(),
+                // The latest revision of one member may be compacted on another by now.
+                Err(Error::Member { failure: Failure::Server(why), .. }) => {
+                    options.revision.is_none() && why.contains("has been compacted")
+                }
+                Err(_) => false,
+            };
+            if !again || round == ROUNDS {
+                return asked;
+            }
+            round += 1;
+            tokio::time::sleep(PAUSE).await;
+            fresh = Survey::take(dialer, &endpoints).await?;
+            survey = &fresh;
+        }
+    }
+
+    async fn ask_once(dialer: &Dialer, survey: &Survey, options: HashOptions) -> Result<Self> {
+        let mut missing: Vec<String> = survey.failures().collect();
+        missing
+            .extend(survey.unasked().iter().map(|name| format!("{name}: not among the endpoints")));
+        let (learners, voters): (Vec<_>, Vec<_>) =
+            survey.connections().into_iter().partition(|(status, _)| status.is_learner);
+        missing.extend(learners.iter().map(|(status, _)| format!("{}: a learner", status.title())));
+        let latest = voters.iter().map(|(status, _)| status.revision).min();
+        let Some(latest) = latest else { return Err(survey.no_member()) };
+        let revision = options.revision.unwrap_or(latest);
+        let members = ask_all(dialer, &voters, revision, options.timeout, &mut missing).await?;
+        if members.is_empty() {
+            return Err(Error::NoMember { reasons: missing, failure: None });
+        }
+        let mut answers = Self { revision, agree: false, members, missing };
+        answers.agree = answers.groups().len() == 1;
+        Ok(answers)
+    }
+
+    /// Whether all answers are over the same compaction.
+    pub fn is_comparable(&self) -> bool {
+        let mut compactions = self.members.iter().map(|member| member.compact_revision);
+        let first = compactions.next();
+        compactions.all(|other| Some(other) == first)
+    }
+
+    /// Who differs from whom, in a sentence; `None` if all agree.
+    pub fn difference(&self) -> Option<String> {
+        if self.agree {
+            return None;
+        }
+        let mut groups: Vec<_> = self.groups().into_iter().collect();
+        groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));
+        let texts = groups.iter().map(|((hash, compacted), members)| {
+            format!("{} {hash} (compacted at {compacted})", members.join(", "))
+        });
+        let texts: Vec<String> = texts.collect();
+        let what = if self.is_comparable() {
+            "members hold different data: HashKV"
+        } else {
+            "members have compacted up to different revisions, so HashKV can't be compared:"
+        };
+        Some(format!("{what} at revision {}: {}", self.revision, texts.join("; ")))
+    }
+
+    fn groups(&self) -> BTreeMap<(u32, i64), Vec<String>> {
+        let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for member in &self.members {
+            let title = member.name.clone().filter(|name| !name.is_empty());
+            let title = title.unwrap_or_else(|| member.endpoint.to_string());
+            groups.entry((member.hash, member.compact_revision)).or_default().push(title);
+        }
+        groups
+    }
+}
+
+/// Asks them side by side. Who does not answer is missing; who refuses fails the whole.
+async fn ask_all(
+    dialer: &Dialer,
+    voters: &[(&MemberStatus, &Connection)],
+    revision: i64,
+    timeout: Duration,
+    missing: &mut Vec<String>,
+) -> Result<Vec<MemberHash>> {
+    let mut tasks = JoinSet::new();
+    for (index, (status, connection)) in voters.iter().enumerate() {
+        let (name, connection) = (status.name.clone(), (*connection).clone());
+        let dialer = dialer.clone();
+        tasks.spawn(async move {
+            let answer = ask_one(&dialer, &connection, revision, timeout).await;
+            (index, name, answer, connection)
+        });
+    }
+    let mut answers = tasks.join_all().await;
+    answers.sort_by_key(|(index, ..)| *index);
+    let mut hashes = Vec::new();
+    for (_, name, answer, connection) in answers {
+        let endpoint = connection.endpoint().clone();
+        match answer {
+            Ok((hash, compact_revision)) => {
+                hashes.push(MemberHash { endpoint, name, hash, compact_revision });
+            }
+            Err(Failure::Silent(_) | Failure::Broken(_) | Failure::Unreachable(_)) => {
+                missing.push(format!("{endpoint}: no answer to HashKV"));
+            }
+            Err(failure) => return Err(failure.at(&endpoint)),
+        }
+    }
+    Ok(hashes)
+}
+
+/// HashKV of one member at a revision, and the revision up to which it has compacted.
+///
+/// # Errors
+/// What kept the member from it; needs the root role where authentication is enabled.
+pub async fn ask_one(
+    dialer: &Dialer,
+    connection: &Connection,
+    revision: i64,
+    timeout: Duration,
+) -> Result<(u32, i64), Failure> {
+    let mut client = dialer.log_in(connection).await?.client().maintenance_client();
+    let answer = within(timeout, client.hash_kv(revision)).await?;
+    // Only newer members say what they answer about; 0 is not said.
+    match answer.hash_revision() {
+        other if other != 0 && other != revision => {
+            Err(Failure::Server(format!("it answers about revision {other}, not {revision}")))
+        }
+        _ => Ok((answer.hash(), answer.compact_version())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(hashes: &[(u32, i64)]) -> MembersHashKv {
+        let member = |(index, (hash, compact_revision)): (usize, &(u32, i64))| MemberHash {
+            endpoint: format!("10.0.0.{index}:2379").parse().unwrap(),
+            name: Some(format!("m{index}")),
+            hash: *hash,
+            compact_revision: *compact_revision,
+        };
+        let members = hashes.iter().enumerate().map(member).collect();
+        let mut answers = MembersHashKv { revision: 9, agree: false, members, missing: vec![] };
+        answers.agree = answers.groups().len() == 1;
+        answers
+    }
+
+    #[test]
+    fn the_one_that_differs_is_named_last() {
+        let same = answers(&[(1, 5), (1, 5)]);
+        assert!(same.agree && same.difference().is_none());
+        let one = answers(&[(7, 5), (1, 5), (1, 5)]).difference().unwrap();
+        assert!(one.contains("m1, m2 1 (compacted at 5); m0 7 (compacted at 5)"), "{one}");
+        let apart = answers(&[(1, 5), (1, 4)]);
+        assert!(!apart.is_comparable());
+        assert!(apart.difference().unwrap().contains("can't be compared"));
+    }
+}

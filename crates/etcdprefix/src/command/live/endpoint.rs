@@ -1,0 +1,50 @@
+//! `endpoint status`, `endpoint hashkv` and `endpoint quiet`.
+
+use etcdprefix_etcd::Error;
+use etcdprefix_etcd::hashkv::{HashOptions, MembersHashKv};
+
+use super::client::{Members, silent};
+use crate::args::Global;
+use crate::args::endpoint::{EndpointCommand, HashKvArgs, StatusArgs};
+use crate::command::Answer;
+use crate::failure::Failure;
+use crate::output;
+
+/// Asks; the result is what the members answer, also where it is not what one would wish.
+pub fn run(command: &EndpointCommand, global: Global) -> Result<Answer, Failure> {
+    match command {
+        EndpointCommand::Status(args) => status(args, global),
+        EndpointCommand::HashKv(args) => hashkv(args, global),
+        EndpointCommand::Quiet(args) => super::quiet::run(args, global),
+    }
+}
+
+fn status(args: &StatusArgs, global: Global) -> Result<Answer, Failure> {
+    let members = Members::new(&args.client)?;
+    let survey = super::wait(async {
+        members.survey(args.cluster).await.map_err(|error| Failure::live(&error))
+    })?;
+    if survey.statuses().next().is_none() {
+        return Err(Failure::live(&survey.no_member()));
+    }
+    let failures = silent(&survey).into_iter().collect();
+    Ok(Answer { text: output::members::status(&survey, global.write_out), failures })
+}
+
+fn hashkv(args: &HashKvArgs, global: Global) -> Result<Answer, Failure> {
+    let members = Members::new(&args.client)?;
+    let revision = (args.rev != 0).then_some(args.rev);
+    let defaults = HashOptions::default();
+    let timeout = args.client.command_timeout().unwrap_or(defaults.timeout);
+    let asked = async {
+        let survey = members.survey(args.cluster).await?;
+        let hashes =
+            MembersHashKv::ask(&members.dialer, &survey, HashOptions { revision, timeout }).await?;
+        Ok::<_, Error>((hashes, silent(&survey)))
+    };
+    let (hashes, silent) =
+        super::wait(async { asked.await.map_err(|error| Failure::live(&error)) })?;
+    let differs = hashes.difference().map(|text| Failure::live(&Error::Differs(text)));
+    let failures = differs.into_iter().chain(silent).collect();
+    Ok(Answer { text: output::members::hashkv(&hashes, global.write_out), failures })
+}

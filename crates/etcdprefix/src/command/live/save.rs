@@ -1,0 +1,67 @@
+//! `snapshot save`: a snapshot from the right member, proved before it has its name.
+
+use std::sync::Arc;
+
+use etcdprefix_core::Error as CoreError;
+use etcdprefix_etcd::hashkv::HashOptions;
+use etcdprefix_etcd::save::{Change, SaveOptions, Saved, save};
+
+use super::client::Members;
+use crate::args::Global;
+use crate::args::change_prefix::threads;
+use crate::args::save::SaveArgs;
+use crate::failure::Failure;
+use crate::hint::Asked;
+use crate::output;
+
+/// Saves; the result is what was saved in the form asked for.
+pub fn run(args: &SaveArgs, global: Global) -> Result<String, Failure> {
+    let options = options(args)?;
+    refuse_existing(&options)?;
+    let members = Members::new(&args.client)?;
+    let saved = receive(&members, &options, global)?;
+    output::warn(&saved.warnings, global);
+    Ok(output::save::render(&saved, &args.file, global.write_out))
+}
+
+/// Ends the progress display before anything else is printed.
+fn receive(members: &Members, options: &SaveOptions, global: Global) -> Result<Saved, Failure> {
+    let asked = Asked::Save(options.target.clone());
+    let meter = Arc::new(crate::command::meter(global, &options.target, &asked)?);
+    let Members { dialer, endpoints } = members;
+    super::wait(async {
+        let saved = save(dialer, endpoints, options, meter).await;
+        saved.map_err(|error| Failure::live_when(&error, &asked))
+    })
+}
+
+fn options(args: &SaveArgs) -> Result<SaveOptions, Failure> {
+    let from = args.from.as_ref().map(|from| from.parse()).transpose();
+    let total_timeout = args.client.command_timeout();
+    let change = args.change_prefix.clone().map(|prefix| Change {
+        options: args.rule.change_to(prefix),
+        keep: args.keep_saved.clone(),
+    });
+    Ok(SaveOptions {
+        target: args.file.clone(),
+        from: from.map_err(|error| Failure::live(&error))?,
+        retries: args.retries,
+        idle_timeout: args.idle_timeout.0,
+        total_timeout,
+        check: !args.no_check,
+        verify_members: args.verify_members,
+        hash_timeout: total_timeout.unwrap_or(HashOptions::default().timeout),
+        change,
+        threads: threads(args.threads),
+    })
+}
+
+/// The library finds it too, but only after the stream.
+fn refuse_existing(options: &SaveOptions) -> Result<(), Failure> {
+    let path = &options.target;
+    if options.change.is_some() && path.symlink_metadata().is_ok() {
+        let error = CoreError::OutputExists { path: path.clone() };
+        return Err(Failure::core(&error, &Asked::Save(path.clone())));
+    }
+    Ok(())
+}

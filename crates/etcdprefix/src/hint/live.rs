@@ -1,0 +1,50 @@
+//! What to try when members don't do what they should.
+
+use etcdprefix_etcd::{Error, Failure};
+
+/// The advice for `error`, if there is any that helps.
+pub fn live_hint(error: &Error) -> Option<String> {
+    let advice = match error {
+        Error::Member { failure, .. } => return failure_hint(failure),
+        Error::NoMember { failure: Some(failure), reasons } if reasons.len() == 1 => {
+            return failure_hint(failure);
+        }
+        Error::NoMember { .. } => {
+            "--endpoints of other members, or --from ENDPOINT to take one all the same"
+        }
+        Error::TwoClusters { .. } => "--endpoints of one cluster",
+        Error::Unsound { .. } => "--from another member; this one's database is damaged",
+        Error::Differs(_) => {
+            "no snapshot of this cluster before it is known which member is right \
+             (`etcdprefix endpoint hashkv --cluster`)"
+        }
+        Error::OutOfTime(_) => "a longer --command-timeout, or none",
+        _ => return None,
+    };
+    Some(advice.into())
+}
+
+fn failure_hint(failure: &Failure) -> Option<String> {
+    let advice = match failure {
+        Failure::Unreachable(_) => {
+            "--endpoints of members that run; --dial-timeout if they are far"
+        }
+        Failure::CommonNameOnly(name) => {
+            return Some(format!(
+                "--tls-server-name {name} if this is the server you mean, or --tls-pin with its SHA-256"
+            ));
+        }
+        Failure::Tls(_) => {
+            "--cacert, --cert and --key of this cluster, --tls-server-name if it goes by another name"
+        }
+        Failure::Silent(_) => "another member, or a longer --command-timeout",
+        Failure::Stalled { .. } => "another member (--from), or a longer --idle-timeout",
+        Failure::Broken(_) => {
+            "another member (--from), or more --retries; http:// and https:// differ"
+        }
+        Failure::Unauthenticated(_) => "--user with the right password (ETCDCTL_PASSWORD)",
+        Failure::Denied(_) => "--user with the root role, which snapshots and HashKV need",
+        Failure::Server(_) => return None,
+    };
+    Some(advice.into())
+}

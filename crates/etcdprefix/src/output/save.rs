@@ -1,0 +1,92 @@
+//! The result of `snapshot save`.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use etcdprefix_etcd::save::Saved;
+use serde_json::{Value, json};
+
+use crate::args::Format;
+use crate::output::text::{count, one_line, path, thousands};
+use crate::output::{fields, human, humanize};
+
+/// What goes to stdout.
+pub fn render(saved: &Saved, target: &Path, format: Format) -> String {
+    fields::render(&json(saved), format, || summary(saved, target))
+}
+
+/// serde refuses paths that are no UTF-8, so they are put in by hand.
+fn json(saved: &Saved) -> Value {
+    let mut plain = saved.clone();
+    let outcome = plain.change_prefix.take();
+    let file = plain.file.take();
+    let mut value = serde_json::to_value(&plain).unwrap_or_default();
+    if let Value::Object(members) = &mut value {
+        members.insert("file".into(), json!(file.map(|file| file.to_string_lossy().into_owned())));
+        members.insert("change_prefix".into(), json!(outcome.as_ref().map(fields::json)));
+    }
+    value
+}
+
+/// The first line is etcdctl's.
+fn summary(saved: &Saved, target: &Path) -> String {
+    let file = saved.file.as_deref();
+    let mut text = match file {
+        Some(file) => format!("Snapshot saved at {}\n\n", path(file)),
+        None => format!("Snapshot saved and rewritten to {}\n\n", path(target)),
+    };
+    for (label, value) in rows(saved) {
+        let _ = writeln!(text, "{label:<12} {value}");
+    }
+    if !saved.warnings.is_empty() {
+        text.push_str("\nwarnings\n");
+    }
+    for warning in &saved.warnings {
+        let _ = writeln!(text, "  {}", one_line(warning));
+    }
+    if let Some(outcome) = &saved.change_prefix {
+        text.push('\n');
+        text.push_str(&human::summary(outcome));
+    }
+    text
+}
+
+fn rows(saved: &Saved) -> Vec<(&'static str, String)> {
+    let unknown = || "unknown".to_owned();
+    let rate = (saved.bytes as f64 / saved.stream_seconds.max(0.001)) as u64;
+    let mut rows = vec![
+        ("member", one_line(&format!("{}, {}", saved.member.title(), saved.chosen))),
+        ("etcd", one_line(&saved.etcd_version)),
+        ("revision", saved.revision.map_or_else(unknown, |number| number.to_string())),
+        ("size", format!("{} ({} bytes)", humanize::bytes(saved.bytes), thousands(saved.bytes))),
+        ("status hash", saved.status_hash.clone().unwrap_or_else(unknown)),
+        ("SHA-256", format!("{}, as the member sent it", saved.sha256)),
+        ("checked", checked(saved.checked).into()),
+    ];
+    rows.extend(saved.members_hashkv.as_ref().map(|hashes| {
+        let members = count(hashes.members.len() as u64, "member");
+        ("members", format!("HashKV of {members} is the same at revision {}", hashes.revision))
+    }));
+    rows.extend(saved.hashkv.map(|kv| {
+        ("HashKV", format!("{} at revision {}, of the file and the member", kv.hash, kv.revision))
+    }));
+    rows.push((
+        "time",
+        format!(
+            "{:.1} s, {:.1} s of it receiving at {}/s{}",
+            saved.seconds,
+            saved.stream_seconds,
+            humanize::bytes(rate),
+            if saved.attempts > 1 {
+                format!(", attempt {}", saved.attempts)
+            } else {
+                String::new()
+            }
+        ),
+    ));
+    rows
+}
+
+fn checked(checked: bool) -> &'static str {
+    if checked { "pages and records" } else { "not pages and records (--no-check)" }
+}
