@@ -50,6 +50,11 @@ exits! {
     OverQuota = 18, "the result is over --target-quota";
     RolesEscalate = 19, "roles would get at more than before";
     Unproven = 20, "the output did not prove equal to the source (change-prefix published nothing)";
+    NoMember = 21, "no member can be asked or taken: silent, learner, alarmed, cut off (--from)";
+    Refused = 22, "a member refused: TLS, certificate, user, role";
+    Broken = 23, "a member's stream or answer broke off, stalled or took too long";
+    Differs = 24, "HashKV differs among members, or between member and saved file";
+    Written = 25, "somebody writes (endpoint quiet)";
     Interrupted = 130, "interrupted; the target is as it was";
 }
 
@@ -74,6 +79,39 @@ impl Exit {
             Error::Unproven { .. } | Error::Differs { .. } => Self::Unproven,
             Error::Interrupted => Self::Interrupted,
             _ => Self::Failed,
+        }
+    }
+
+    /// The exit that an error about live members ends in.
+    #[cfg(feature = "live")]
+    pub fn of_live(error: &etcdprefix_etcd::Error) -> Self {
+        use etcdprefix_etcd::Error as Live;
+        match error {
+            Live::Usage(_) => Self::Usage,
+            Live::File { .. } => Self::Io,
+            Live::Member { failure, .. } => Self::of_failure(failure),
+            // One endpoint that refuses says more than that there is no member.
+            Live::NoMember { failure: Some(failure), reasons } if reasons.len() == 1 => {
+                Self::of_failure(failure)
+            }
+            Live::NoMember { .. } | Live::TwoClusters { .. } => Self::NoMember,
+            Live::Unsound { .. } => Self::Damaged,
+            Live::Differs(_) => Self::Differs,
+            Live::OutOfTime(_) => Self::Broken,
+            Live::Core(error) => Self::of(error),
+            Live::Interrupted => Self::Interrupted,
+        }
+    }
+
+    #[cfg(feature = "live")]
+    fn of_failure(failure: &etcdprefix_etcd::Failure) -> Self {
+        use etcdprefix_etcd::Failure as Why;
+        match failure {
+            Why::Unreachable(_) => Self::NoMember,
+            Why::Tls(_) | Why::CommonNameOnly(_) => Self::Refused,
+            Why::Unauthenticated(_) | Why::Denied(_) => Self::Refused,
+            Why::Silent(_) | Why::Stalled { .. } | Why::Broken(_) => Self::Broken,
+            Why::Server(_) => Self::Failed,
         }
     }
 

@@ -8,6 +8,8 @@ use std::path::Path;
 use etcdprefix_core::Error;
 
 use crate::exit::Exit;
+#[cfg(feature = "live")]
+use crate::hint::live::live_hint;
 use crate::hint::{Asked, hint};
 use crate::output::text::one_line;
 
@@ -39,6 +41,22 @@ impl Failure {
             source = error.source();
         }
         Self::new(exit, message, hint(error, asked))
+    }
+
+    /// An error about live members.
+    #[cfg(feature = "live")]
+    pub fn live(error: &etcdprefix_etcd::Error) -> Self {
+        Self::live_when(error, &Asked::Look)
+    }
+
+    /// An error about live members, met when doing what was `asked`.
+    #[cfg(feature = "live")]
+    pub fn live_when(error: &etcdprefix_etcd::Error, asked: &Asked) -> Self {
+        match error {
+            etcdprefix_etcd::Error::Core(error) => Self::core(error, asked),
+            etcdprefix_etcd::Error::Interrupted => Self::core(&Error::Interrupted, asked),
+            error => Self::new(Exit::of_live(error), error.to_string(), live_hint(error)),
+        }
     }
 
     /// A mapped file that is no longer all there.

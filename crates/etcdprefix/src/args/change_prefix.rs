@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use etcdprefix_core::read::ReadMode;
-use etcdprefix_core::{ChangePrefix, Target, Tuning, Unmatched, options};
+use etcdprefix_core::{ChangePrefix, Target, Unmatched, options};
 
 use crate::exit;
 
@@ -49,11 +49,6 @@ pub struct ChangePrefixArgs {
     #[arg(long, value_name = "FILE")]
     db: PathBuf,
 
-    /// The prefix to replace; empty or / puts the destination before every key
-    /// that begins with a slash
-    #[arg(long, value_name = "PREFIX", default_value = "/registry")]
-    src_prefix: String,
-
     /// The prefix to put in its place, as in kube-apiserver's --etcd-prefix
     #[arg(long, value_name = "PREFIX")]
     dest_prefix: String,
@@ -66,9 +61,8 @@ pub struct ChangePrefixArgs {
     #[arg(long)]
     in_place: bool,
 
-    /// What to do with keys outside the source prefix: keep, drop or fail
-    #[arg(long, value_name = "MODE", default_value = "keep", hide_possible_values = true)]
-    unmatched: UnmatchedArg,
+    #[command(flatten)]
+    rule: RuleArgs,
 
     /// Plan and refuse as ever, but write nothing
     #[arg(long)]
@@ -81,22 +75,6 @@ pub struct ChangePrefixArgs {
     /// Accept a wrong SHA-256 trailer too
     #[arg(long, requires = "skip_hash_check")]
     accept_corrupt_trailer: bool,
-
-    /// Accept that no key matches the source prefix
-    #[arg(long)]
-    allow_empty: bool,
-
-    /// Accept encrypted values that can't be decrypted under the new prefix
-    #[arg(long)]
-    allow_undecryptable: bool,
-
-    /// Keep ranges of roles that have no equivalent under the new prefix
-    #[arg(long)]
-    allow_unmapped_roles: bool,
-
-    /// Refuse an output of more than this many bytes (etcd's --quota-backend-bytes)
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
-    target_quota: Option<u64>,
 
     /// Don't read the output back to prove it equal
     #[arg(long)]
@@ -115,27 +93,65 @@ pub struct ChangePrefixArgs {
     threads: Option<u16>,
 }
 
+/// What becomes of which keys, and what may speak against it.
+#[derive(Debug, Args)]
+pub struct RuleArgs {
+    /// The prefix to replace; empty or / puts the destination before every key
+    /// that begins with a slash
+    #[arg(long, value_name = "PREFIX", default_value = "/registry")]
+    src_prefix: String,
+
+    /// What to do with keys outside the source prefix: keep, drop or fail
+    #[arg(long, value_name = "MODE", default_value = "keep", hide_possible_values = true)]
+    unmatched: UnmatchedArg,
+
+    /// Accept that no key matches the source prefix
+    #[arg(long)]
+    allow_empty: bool,
+
+    /// Accept encrypted values that can't be decrypted under the new prefix
+    #[arg(long)]
+    allow_undecryptable: bool,
+
+    /// Keep ranges of roles that have no equivalent under the new prefix
+    #[arg(long)]
+    allow_unmapped_roles: bool,
+
+    /// Refuse an output of more than this many bytes (etcd's --quota-backend-bytes)
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    target_quota: Option<u64>,
+}
+
+impl RuleArgs {
+    /// A change of that destination, all else as the library has it by default.
+    pub fn change_to(&self, dest_prefix: String) -> ChangePrefix {
+        ChangePrefix {
+            src_prefix: self.src_prefix.clone(),
+            dest_prefix,
+            unmatched: self.unmatched.into(),
+            allow_empty: self.allow_empty,
+            allow_undecryptable: self.allow_undecryptable,
+            allow_unmapped_roles: self.allow_unmapped_roles,
+            target_quota_bytes: self.target_quota,
+            ..ChangePrefix::default()
+        }
+    }
+}
+
 impl ChangePrefixArgs {
     /// What the library is to do.
     pub fn resolve(self) -> ChangePrefix {
         ChangePrefix {
             db: self.db,
             target: target(self.output, self.in_place),
-            src_prefix: self.src_prefix,
-            dest_prefix: self.dest_prefix,
-            unmatched: self.unmatched.into(),
             skip_hash_check: self.skip_hash_check,
             accept_corrupt_trailer: self.accept_corrupt_trailer,
-            allow_empty: self.allow_empty,
-            allow_undecryptable: self.allow_undecryptable,
-            allow_unmapped_roles: self.allow_unmapped_roles,
             verify: !self.no_verify,
             sync: !self.no_sync,
             read_mode: read_mode(self.no_mmap),
             dry_run: self.dry_run,
             threads: threads(self.threads),
-            target_quota_bytes: self.target_quota,
-            tuning: Tuning::default(),
+            ..self.rule.change_to(self.dest_prefix)
         }
     }
 }

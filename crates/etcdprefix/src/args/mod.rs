@@ -2,8 +2,12 @@
 
 pub mod change_prefix;
 pub mod check;
+pub mod client;
+pub mod endpoint;
+pub mod go;
 pub mod hashkv;
 pub mod names;
+pub mod save;
 pub mod snapshot;
 pub mod usage;
 pub mod verify;
@@ -16,8 +20,10 @@ use clap_complete::Shell;
 use crate::exit;
 use change_prefix::ChangePrefixArgs;
 use check::CheckArgs;
+use endpoint::EndpointCommand;
 use hashkv::HashKvArgs;
 use names::Name;
+use save::SaveArgs;
 use snapshot::StatusArgs;
 use verify::VerifyArgs;
 
@@ -82,6 +88,8 @@ Examples:
   etcdprefix check snap.db
   etcdprefix hashkv snap.db
   etcdprefix snapshot status snap.db -w table
+  etcdprefix snapshot save snap.db --endpoints https://10.0.0.1:2379 --cacert ca.pem
+  etcdprefix endpoint status --cluster
 
 ";
 
@@ -95,9 +103,12 @@ pub enum Command {
     /// Print HashKV as a server that starts on the snapshot would answer it, read-only
     #[command(name = "hashkv")]
     HashKv(HashKvArgs),
-    /// Look at snapshot files
+    /// Save a snapshot from a live cluster, or look at one
     #[command(subcommand, arg_required_else_help = true)]
     Snapshot(SnapshotCommand),
+    /// Ask the members of a live cluster: status, HashKV, whether anybody writes
+    #[command(subcommand, arg_required_else_help = true)]
+    Endpoint(EndpointCommand),
     /// Prove that one snapshot is another with its prefix changed, whoever made it
     Verify(VerifyArgs),
     /// Print a completion script for a shell
@@ -110,9 +121,11 @@ pub enum Command {
     },
 }
 
-/// What to look at.
+/// What to do with a snapshot.
 #[derive(Debug, Subcommand)]
 pub enum SnapshotCommand {
+    /// Save a snapshot of a live cluster from its leader, proved before it has its name
+    Save(Box<SaveArgs>),
     /// Print hash, revision, keys and size as etcdutl does, after checking the structure
     Status(StatusArgs),
 }

@@ -4,6 +4,11 @@ mod change_prefix;
 mod check;
 mod completion;
 mod hashkv;
+#[cfg(feature = "live")]
+mod live;
+#[cfg(not(feature = "live"))]
+#[path = "offline.rs"]
+mod live;
 mod snapshot_status;
 mod verify;
 
@@ -42,6 +47,10 @@ pub fn run(invocation: Invocation) -> Result<Answer, Failure> {
         Command::Snapshot(SnapshotCommand::Status(args)) => {
             snapshot_status::run(&args, global).map(Answer::from)
         }
+        Command::Snapshot(SnapshotCommand::Save(args)) => {
+            live::save(&args, global).map(Answer::from)
+        }
+        Command::Endpoint(command) => live::endpoint(&command, global),
         Command::Completion { shell } => Ok(completion::run(shell).into()),
     }
 }

@@ -5,10 +5,14 @@ pub mod fields;
 pub mod hashkv;
 pub mod human;
 pub mod humanize;
+#[cfg(feature = "live")]
+pub mod members;
 pub mod outcome;
 pub mod progress;
 #[cfg(test)]
 mod sample;
+#[cfg(feature = "live")]
+pub mod save;
 pub mod status;
 pub mod text;
 pub mod verify;
