@@ -61,6 +61,17 @@ pub enum Error {
     /// The total time is over.
     #[error("not done within {0:?}")]
     OutOfTime(Duration),
+    /// A watch has not seen everything that happened.
+    #[error("the watch saw all up to revision {seen} only and did not catch up within {limit:?}{}",
+        failure.as_ref().map(|why| format!("; the last trouble: {why}")).unwrap_or_default())]
+    WatchBehind {
+        /// Up to where it has.
+        seen: i64,
+        /// How long it was waited for.
+        limit: Duration,
+        /// What kept it, if that is known.
+        failure: Option<Failure>,
+    },
     /// A local file, or the content of a snapshot.
     #[error(transparent)]
     Core(#[from] etcdprefix_core::Error),
