@@ -97,7 +97,7 @@ impl Exit {
             Live::NoMember { .. } | Live::TwoClusters { .. } => Self::NoMember,
             Live::Unsound { .. } => Self::Damaged,
             Live::Differs(_) => Self::Differs,
-            Live::OutOfTime(_) => Self::Broken,
+            Live::OutOfTime(_) | Live::WatchBehind { .. } => Self::Broken,
             Live::Core(error) => Self::of(error),
             Live::Interrupted => Self::Interrupted,
         }

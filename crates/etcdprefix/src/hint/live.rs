@@ -18,6 +18,7 @@ pub fn live_hint(error: &Error) -> Option<String> {
             "no snapshot of this cluster before it is known which member is right \
              (`etcdprefix endpoint hashkv --cluster`)"
         }
+        Error::WatchBehind { .. } => "again when the cluster has a leader and rests a little",
         Error::OutOfTime(_) => "a longer --command-timeout, or none",
         _ => return None,
     };

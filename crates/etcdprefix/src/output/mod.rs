@@ -9,6 +9,8 @@ pub mod humanize;
 pub mod members;
 pub mod outcome;
 pub mod progress;
+#[cfg(feature = "live")]
+pub mod quiet;
 #[cfg(test)]
 mod sample;
 #[cfg(feature = "live")]
