@@ -21,13 +21,16 @@ const STAGES: &[Stage] = &[
     ("clippy", clippy),
     ("docs", docs),
     ("release", |root| cargo(root, &["build", "--locked", "--release", "-p", "etcdprefix"])),
-    ("test", |root| cargo(root, &["test", "--locked", "--workspace"])),
+    ("test", test),
     ("fuzz", fuzz),
     ("bench", bench),
 ];
 
 /// Crates that would give the offline tool a network stack or an async runtime.
 const NETWORK: &[&str] = &["tokio", "hyper", "h2", "http", "tonic", "reqwest", "rustls"];
+
+/// Everything that packages ship.
+const FULL: &str = "etcdprefix/full";
 
 const FUZZ_SECONDS: u32 = 5;
 
@@ -77,15 +80,25 @@ fn format(root: &Path) -> Result<()> {
     cargo(root, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
 }
 
+/// The offline build leaves code out, so it is looked at as well.
 fn clippy(root: &Path) -> Result<()> {
     let scope = ["clippy", "--locked", "--workspace", "--all-targets"];
-    let baseline = ["--features", "etcdprefix-benches/bbolt-rs"];
-    cargo(root, &[&scope[..], &baseline, &["--", "-D", "warnings"]].concat())
+    let features = ["--features", "etcdprefix-benches/bbolt-rs", "--features", FULL];
+    cargo(root, &[&scope[..], &features, &["--", "-D", "warnings"]].concat())?;
+    let offline = ["clippy", "--locked", "-p", "etcdprefix", "--all-targets"];
+    cargo(root, &[&offline[..], &["--", "-D", "warnings"]].concat())
+}
+
+/// What the offline build does where it has no code is tested apart.
+fn test(root: &Path) -> Result<()> {
+    cargo(root, &["test", "--locked", "--workspace", "--features", FULL])?;
+    cargo(root, &["test", "--locked", "-p", "etcdprefix", "--test", "cli", "offline"])
 }
 
 fn docs(root: &Path) -> Result<()> {
     let mut command = Command::new("cargo");
-    command.args(["doc", "--locked", "--workspace", "--no-deps"]).current_dir(root);
+    command.args(["doc", "--locked", "--workspace", "--no-deps", "--features", FULL]);
+    command.current_dir(root);
     process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 

@@ -45,16 +45,16 @@ pub struct Step {
 }
 
 impl Step {
-    fn new(program: impl Into<PathBuf>) -> Self {
+    pub fn new(program: impl Into<PathBuf>) -> Self {
         Self { program: program.into(), arguments: Vec::new() }
     }
 
-    fn words(mut self, words: &str) -> Self {
+    pub fn words(mut self, words: &str) -> Self {
         self.arguments.extend(words.split_whitespace().map(OsString::from));
         self
     }
 
-    fn file(mut self, path: &Path) -> Self {
+    pub fn file(mut self, path: &Path) -> Self {
         self.arguments.push(path.into());
         self
     }
@@ -76,7 +76,7 @@ pub fn line_up(
 ) -> Result<Vec<Contender>> {
     process::capture(Command::new("openssl").arg("version"))
         .context("the floor needs openssl: `apt-get install openssl`")?;
-    let etcdprefix = build(root)?;
+    let etcdprefix = build(root, &[])?;
     let mut all = copies(source, output);
     if field == Field::Essential {
         all.retain(|contender| contender.name != CP_SYNC);
@@ -107,10 +107,10 @@ fn bbolt_rs(root: &Path, source: &Source, output: &Path) -> Result<Contender> {
     Ok(Contender { name, steps: vec![step], output: Some(output.to_path_buf()) })
 }
 
-/// The release program.
-fn build(root: &Path) -> Result<PathBuf> {
+/// The release program, with more flags for cargo.
+pub fn build(root: &Path, flags: &[&str]) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--locked", "--release", "-p", "etcdprefix"]);
+    cargo.args(["build", "--quiet", "--locked", "--release", "-p", "etcdprefix"]).args(flags);
     process::run(cargo.current_dir(root))?;
     Ok(program(root))
 }

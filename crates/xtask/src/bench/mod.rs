@@ -5,6 +5,7 @@
 
 mod contenders;
 mod limits;
+mod live;
 mod measure;
 mod phases;
 mod record;
@@ -40,6 +41,9 @@ pub struct Args {
     /// Measure on this snapshot instead of making one.
     #[arg(long, conflicts_with_all = ["records", "value_bytes", "mix"])]
     file: Option<PathBuf>,
+    /// Save from a member that serves the snapshot, beside etcdctl, instead of changing it.
+    #[arg(long, conflicts_with = "record")]
+    live: bool,
     /// Also write the result to benches/runs/.
     #[arg(long)]
     record: bool,
@@ -53,6 +57,9 @@ fn at_least_one() -> clap::builder::RangedU64ValueParser {
 pub fn run(args: &Args) -> Result<()> {
     provision::provision()?;
     let root = paths::repository();
+    if args.live {
+        return run_live(&root, args);
+    }
     let bench = Bench::prepare(&root, args, Field::Full)?;
     // Asked before the long work, so that no result is lost to a name that is taken.
     let place = args.record.then(|| record::free_place(&root, &bench.source)).transpose()?;
@@ -65,6 +72,20 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+fn run_live(root: &Path, args: &Args) -> Result<()> {
+    let folder = paths::target(root).join("bench");
+    fs::create_dir_all(&folder)?;
+    let source = snapshot::prepare(root, &folder, args)?;
+    let member = live::Member::start(&source, &folder)?;
+    let contenders = live::line_up(root, &member, &folder.join("saved.db"))?;
+    let load = record::load_average()?;
+    let results = measure::rounds(&contenders, args.rounds)?;
+    let rows = table::rows(&results);
+    println!("\n{}\n- rounds: {}; load average before: {load}", table::render(&rows), args.rounds);
+    println!("- snapshot: {}, {} bytes", source.name, source.bytes);
+    Ok(())
+}
+
 /// A small bench of what matters most, which fails where a limit is passed.
 pub fn quick(root: &Path) -> Result<()> {
     let args = Args {
@@ -73,6 +94,7 @@ pub fn quick(root: &Path) -> Result<()> {
         mix: "kubernetes".into(),
         rounds: 3,
         file: None,
+        live: false,
         record: false,
     };
     let (rows, text) = Bench::prepare(root, &args, Field::Essential)?.measure(root, args.rounds)?;
