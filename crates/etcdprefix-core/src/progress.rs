@@ -22,6 +22,10 @@ pub enum Phase {
     Publish,
     /// Reading a snapshot to report on it.
     Read,
+    /// Waiting for what servers answer.
+    Ask,
+    /// Watching what servers do.
+    Watch,
 }
 
 impl Phase {
@@ -29,6 +33,8 @@ impl Phase {
     pub fn label(self) -> &'static str {
         match self {
             Self::Receive => "receiving",
+            Self::Ask => "asking",
+            Self::Watch => "watching",
             Self::Plan => "planning",
             Self::Write => "writing",
             Self::Sync => "syncing",

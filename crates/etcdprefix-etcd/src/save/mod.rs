@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use etcdprefix_core::format::trailer::hex;
-use etcdprefix_core::progress::Progress;
+use etcdprefix_core::progress::{Phase, Progress};
 use etcdprefix_core::{ChangePrefix, Outcome};
 use serde::Serialize;
 
@@ -217,6 +217,7 @@ impl<'a> Run<'a> {
     /// One stream; whose breaks is noted in `broken`.
     async fn attempt(&mut self, broken: &mut Vec<u64>) -> Result<Caught> {
         self.attempts += 1;
+        self.progress.begin(Phase::Ask, 0);
         let survey = self.survey().await?;
         let (member, connection, chosen) = self.choose(&survey, broken)?;
         if self.options.verify_members && self.members_hashkv.is_none() {
@@ -351,8 +352,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Ends the waiting soon after an interruption.
-async fn unless_interrupted<T>(
+/// Ends the waiting for `work` soon after an interruption.
+///
+/// # Errors
+/// Those of `work`, and [`Error::Interrupted`].
+pub async fn unless_interrupted<T>(
     progress: &dyn Progress,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {

@@ -39,6 +39,7 @@ pub struct ClientArgs {
     #[arg(
         long,
         env = "ETCDCTL_INSECURE_SKIP_TLS_VERIFY",
+        value_name = "BOOL",
         value_parser = boolean,
         default_value = "false",
         default_missing_value = "true",

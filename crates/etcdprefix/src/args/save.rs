@@ -12,14 +12,15 @@ use crate::exit;
 const EXAMPLES: &str = "\
 Examples:
   As with etcdctl, but from the leader of the three:
-    etcdprefix snapshot save snap.db --endpoints https://10.0.0.1:2379,https://10.0.0.2:2379,https://10.0.0.3:2379 \\
-        --cacert ca.pem --cert client.pem --key client-key.pem
+    etcdprefix snapshot save snap.db --cacert ca.pem --cert client.pem --key client-key.pem \\
+        --endpoints https://10.0.0.1:2379,https://10.0.0.2:2379,https://10.0.0.3:2379
   Proved to be what the cluster holds, by HashKV of all members and of the file:
     etcdprefix snapshot save snap.db --verify-members
   Saved and rewritten at once, the saved file kept too:
     etcdprefix snapshot save c123.db --change-prefix /c123 --keep-saved snap.db
   A member whose certificate has only a common name:
-    etcdprefix snapshot save snap.db --endpoints https://10.0.0.1:2379 --cacert ca.pem --tls-server-name etcd
+    etcdprefix snapshot save snap.db --endpoints https://10.0.0.1:2379 --cacert ca.pem \\
+        --tls-server-name etcd
 
 The member is the leader of the endpoints, or else the voter that has applied most; never
 a learner, nor one that is cut off or has a CORRUPT alarm, unless --from names it. The

@@ -1,13 +1,16 @@
 //! `endpoint status`, `endpoint hashkv` and `endpoint quiet`.
 
+use etcdprefix_core::progress::{Phase, Progress};
 use etcdprefix_etcd::Error;
 use etcdprefix_etcd::hashkv::{HashOptions, MembersHashKv};
+use etcdprefix_etcd::save::unless_interrupted;
 
 use super::client::{Members, silent};
 use crate::args::Global;
 use crate::args::endpoint::{EndpointCommand, HashKvArgs, StatusArgs};
 use crate::command::Answer;
 use crate::failure::Failure;
+use crate::hint::Asked;
 use crate::output;
 
 /// Asks; the result is what the members answer, also where it is not what one would wish.
@@ -42,8 +45,13 @@ fn hashkv(args: &HashKvArgs, global: Global) -> Result<Answer, Failure> {
             MembersHashKv::ask(&members.dialer, &survey, HashOptions { revision, timeout }).await?;
         Ok::<_, Error>((hashes, silent(&survey)))
     };
-    let (hashes, silent) =
-        super::wait(async { asked.await.map_err(|error| Failure::live(&error)) })?;
+    let meter = crate::command::meter(global, "".as_ref(), &Asked::Look)?;
+    meter.begin(Phase::Ask, 0);
+    let (hashes, silent) = super::wait(async {
+        let answered = unless_interrupted(&meter, asked).await;
+        answered.map_err(|error| Failure::live(&error))
+    })?;
+    drop(meter);
     let differs = hashes.difference().map(|text| Failure::live(&Error::Differs(text)));
     let failures = differs.into_iter().chain(silent).collect();
     Ok(Answer { text: output::members::hashkv(&hashes, global.write_out), failures })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcdprefix_core::progress::Progress;
+use etcdprefix_core::progress::{Phase, Progress};
 use etcdprefix_etcd::quiet::{QuietReport, QuietWatch};
 use etcdprefix_etcd::{Error, Result};
 
@@ -38,6 +38,7 @@ fn watch(members: &Members, time: Duration, global: Global) -> Result<QuietRepor
 
 async fn see(members: &Members, time: Duration, meter: &Meter) -> Result<QuietReport> {
     let watch = QuietWatch::start(&members.dialer, &members.endpoints).await?;
+    meter.begin(Phase::Watch, 0);
     let end = tokio::time::Instant::now() + time;
     while tokio::time::Instant::now() < end {
         if meter.interrupted() {
@@ -45,6 +46,7 @@ async fn see(members: &Members, time: Duration, meter: &Meter) -> Result<QuietRe
         }
         tokio::time::sleep_until(end.min(tokio::time::Instant::now() + TICK)).await;
     }
+    meter.begin(Phase::Ask, 0);
     watch.stop().await
 }
 
