@@ -14,6 +14,9 @@ mod drop_in;
 mod status;
 // `hashkv` against servers: those that were saved, and those that restored the file.
 mod hashkv;
+// The commands that talk to live members: their JSON.
+#[cfg(feature = "live")]
+mod contract;
 // `verify` on output that others made or laid out anew.
 mod verify;
 // Damaged and random files: refused with a documented code, nothing touched.
