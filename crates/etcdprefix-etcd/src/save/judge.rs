@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use etcdprefix_core::progress::Phase;
 use etcdprefix_core::read::{ReadMode, Snapshot};
 use etcdprefix_core::save::disk::RealDisk;
 use etcdprefix_core::save::receive::Received;
 use etcdprefix_core::verify::findings::Level;
-use etcdprefix_core::verify::{Depth, HashKvAt, check, hash_kv_at, status, status_hash};
+use etcdprefix_core::verify::{
+    Depth, HashKv, HashKvAt, check, hash_kv, hash_kv_at, status, status_hash,
+};
 use etcdprefix_core::{ChangePrefix, Error as CoreError, Outcome, Target, change_prefix_of};
 
 use crate::client::{Connection, Dialer};
@@ -29,30 +32,80 @@ pub struct Judged {
 #[derive(Default)]
 pub struct Facts {
     pub status_hash: Option<u32>,
+    /// That of the last record, as `snapshot status` prints it.
     pub revision: Option<i64>,
+    /// That of a server that starts on the file, which a compaction may have brought further.
+    store_revision: Option<i64>,
     pub warnings: Vec<String>,
+}
+
+/// Who sent the file.
+pub struct Sender<'a> {
+    pub dialer: &'a Dialer,
+    pub connection: &'a Connection,
+    /// The highest revision that any member had before: a file that ends sooner lacks writes that
+    /// somebody was told of.
+    pub seen_revision: i64,
 }
 
 /// Checks, proves, rewrites and publishes, as the options want it.
 pub async fn judge(
     received: Received,
-    dialer: &Dialer,
-    connection: &Connection,
+    sender: &Sender<'_>,
     options: &SaveOptions,
     progress: &SharedProgress,
 ) -> Result<Judged> {
     let file = File { received, options: options.clone(), progress: progress.clone() };
-    let endpoint = connection.endpoint().clone();
-    let (file, mut facts) = blocking(move || file.read(&endpoint)).await?;
-    let (file, hashkv) = if options.verify_members {
-        let (file, hashkv) = file.prove(dialer, connection, facts.revision).await?;
-        (file, Some(hashkv))
+    let endpoint = sender.connection.endpoint().clone();
+    let (file, ours) = if options.verify_members {
+        let (file, ours) = blocking(move || file.hash()).await?;
+        (file, Some(ours))
     } else {
         (file, None)
+    };
+    let theirs = async {
+        match &ours {
+            Some(ours) => sender.hash_at(ours.revision, options.hash_timeout).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    // The member reads its store while the file is read here.
+    let read = blocking(move || file.read(&endpoint));
+    let ((file, mut facts), theirs) =
+        unless_interrupted(progress.as_ref(), async { tokio::try_join!(read, theirs) }).await?;
+    facts.store_revision = ours.as_ref().map(|ours| ours.revision).or(facts.store_revision);
+    sender.check_is_latest(&facts)?;
+    let (file, hashkv) = match (ours, theirs) {
+        (Some(ours), Some(theirs)) => {
+            let endpoint = sender.connection.endpoint().clone();
+            let (file, proved) = blocking(move || file.compare(&endpoint, &ours, theirs)).await?;
+            (file, Some(proved))
+        }
+        _ => (file, None),
     };
     let (path, outcome, warnings) = blocking(move || file.publish()).await?;
     facts.warnings.extend(warnings);
     Ok(Judged { file: path, facts, hashkv, outcome })
+}
+
+impl Sender<'_> {
+    async fn hash_at(&self, revision: i64, timeout: Duration) -> Result<ProvedHashKv> {
+        let asked = ask_one(self.dialer, self.connection, revision, timeout).await;
+        let (hash, compact_revision) =
+            asked.map_err(|failure| failure.at(self.connection.endpoint()))?;
+        Ok(ProvedHashKv { hash, revision, compact_revision })
+    }
+
+    fn check_is_latest(&self, facts: &Facts) -> Result<()> {
+        match facts.store_revision {
+            Some(revision) if revision < self.seen_revision => Err(Error::Differs(format!(
+                "{} lags behind: its snapshot ends at revision {revision}, but {} was there before",
+                self.connection.endpoint(),
+                self.seen_revision
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A received file and what is to become of it.
@@ -90,8 +143,10 @@ impl File {
         }
         let warnings = texts.map(|text| format!("the snapshot: {text}")).collect();
         let revision = report.records.map(|records| records.revision);
+        let marks = report.compaction.unwrap_or_default();
+        let store_revision = revision.max(marks.scheduled).max(marks.finished).max(Some(1));
         let status_hash = Some(status_hash(&snapshot, threads, progress)?);
-        Ok(Facts { status_hash, revision, warnings })
+        Ok(Facts { status_hash, revision, store_revision, warnings })
     }
 
     /// What can be told of a file that nobody wants checked, damaged or not.
@@ -105,7 +160,7 @@ impl File {
             Ok(status) => Facts {
                 status_hash: Some(status.hash),
                 revision: Some(status.revision),
-                warnings: vec![],
+                ..Facts::default()
             },
             Err(error) => {
                 Facts { warnings: vec![format!("the snapshot: {error}")], ..Facts::default() }
@@ -113,30 +168,24 @@ impl File {
         }
     }
 
-    /// Compares HashKV with the member's. If that has compacted since, ours is computed as if the file
-    /// were, too.
-    async fn prove(
-        self,
-        dialer: &Dialer,
-        connection: &Connection,
-        revision: Option<i64>,
-    ) -> Result<(Self, ProvedHashKv)> {
-        let endpoint = connection.endpoint().clone();
-        let unreadable = "the snapshot's revision can't be read, so HashKV can't be compared";
-        // A store without records is at revision 1.
-        let revision = revision.ok_or_else(|| Error::Differs(unreadable.into()))?.max(1);
-        let asked = async {
-            let asked = ask_one(dialer, connection, revision, self.options.hash_timeout).await;
-            asked.map_err(|failure| failure.at(&endpoint))
-        };
-        let (hash, compact_revision) = unless_interrupted(self.progress.as_ref(), asked).await?;
-        let proved = ProvedHashKv { hash, revision, compact_revision };
-        blocking(move || self.compare(&endpoint, proved)).await
+    /// HashKV at the file's own revision, and what that is.
+    fn hash(self) -> Result<(Self, HashKv)> {
+        let ours = hash_kv(&self.snapshot()?, 0, self.options.threads, self.progress.as_ref())?;
+        Ok((self, ours))
     }
 
-    fn compare(self, endpoint: &Endpoint, theirs: ProvedHashKv) -> Result<(Self, ProvedHashKv)> {
-        let (snapshot, threads) = (self.snapshot()?, self.options.threads);
+    /// If the member has compacted since, ours is computed as if the file were, too.
+    fn compare(
+        self,
+        endpoint: &Endpoint,
+        ours: &HashKv,
+        theirs: ProvedHashKv,
+    ) -> Result<(Self, ProvedHashKv)> {
+        if matches(ours, theirs) {
+            return Ok((self, theirs));
+        }
         let at = HashKvAt { revision: theirs.revision, compacted: Some(theirs.compact_revision) };
+        let (snapshot, threads) = (self.snapshot()?, self.options.threads);
         let ours = hash_kv_at(&snapshot, at, threads, self.progress.as_ref());
         let ours = ours.map_err(|error| match error {
             CoreError::NoSuchRevision { .. } => Error::Differs(format!(
@@ -145,8 +194,7 @@ impl File {
             )),
             error => error.into(),
         })?;
-        let others = ours.alternatives.iter().map(|other| other.hash);
-        if std::iter::once(ours.hash).chain(others).any(|hash| hash == theirs.hash) {
+        if matches(&ours, theirs) {
             return Ok((self, theirs));
         }
         Err(Error::Differs(format!(
@@ -185,6 +233,14 @@ impl File {
         let snapshot = self.snapshot()?;
         Ok(change_prefix_of(Arc::new(RealDisk), snapshot, &options, self.progress.as_ref())?)
     }
+}
+
+/// Whether the member's answer is one that a server of some version gives on the file.
+fn matches(ours: &HashKv, theirs: ProvedHashKv) -> bool {
+    let answers = ours.alternatives.iter().map(|other| (other.hash, other.compact_revision));
+    std::iter::once((ours.hash, ours.compact_revision))
+        .chain(answers)
+        .any(|answer| answer == (theirs.hash, theirs.compact_revision))
 }
 
 /// Runs what reads files on a thread that may wait.

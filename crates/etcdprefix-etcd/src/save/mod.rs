@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::hashkv::{HashOptions, MembersHashKv};
 use crate::members::{MemberStatus, Standing, Survey, rank};
 
-use judge::{Judged, judge};
+use judge::{Judged, Sender, judge};
 use stream::{Following, Streamed, follow};
 
 /// Before a member is asked again.
@@ -161,6 +161,7 @@ struct Caught {
     member: MemberStatus,
     connection: Connection,
     chosen: String,
+    seen_revision: i64,
     stream_seconds: f64,
 }
 
@@ -224,6 +225,7 @@ impl<'a> Run<'a> {
             self.compare_members(&survey).await?;
         }
         broken.push(member.member_id);
+        let seen_revision = self.seen_revision(&survey);
         let start = Instant::now();
         let following = Following {
             target: self.options.saved_target(),
@@ -234,7 +236,7 @@ impl<'a> Run<'a> {
         let connection = connection.map_err(|failure| failure.at(&member.endpoint))?;
         let streamed = follow(&connection, &following).await?;
         let stream_seconds = start.elapsed().as_secs_f64();
-        Ok(Caught { streamed, member, connection, chosen, stream_seconds })
+        Ok(Caught { streamed, member, connection, chosen, seen_revision, stream_seconds })
     }
 
     async fn survey(&self) -> Result<Survey> {
@@ -311,6 +313,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The least revision that the snapshot must have, unless the member was asked for whatever it has.
+    fn seen_revision(&self, survey: &Survey) -> i64 {
+        match self.options.from {
+            Some(_) => 0,
+            None => survey.statuses().map(|status| status.revision).max().unwrap_or_default(),
+        }
+    }
+
     async fn compare_members(&mut self, survey: &Survey) -> Result<()> {
         let options = HashOptions { revision: None, timeout: self.options.hash_timeout };
         let hashes = MembersHashKv::ask(self.dialer, survey, options).await?;
@@ -325,11 +335,11 @@ impl<'a> Run<'a> {
     }
 
     async fn finish(mut self, caught: Caught) -> Result<Saved> {
-        let Caught { streamed, member, connection, chosen, stream_seconds } = caught;
+        let Caught { streamed, member, connection, chosen, seen_revision, stream_seconds } = caught;
         let (bytes, sha256) = (streamed.received.bytes, hex(&streamed.received.sha256));
-        let judged =
-            judge(streamed.received, self.dialer, &connection, self.options, &self.progress);
-        let Judged { file, facts, hashkv, outcome } = judged.await?;
+        let sender = Sender { dialer: self.dialer, connection: &connection, seen_revision };
+        let judged = judge(streamed.received, &sender, self.options, &self.progress).await?;
+        let Judged { file, facts, hashkv, outcome } = judged;
         self.warnings.extend(facts.warnings);
         Ok(Saved {
             file,
