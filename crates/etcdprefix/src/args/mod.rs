@@ -14,7 +14,8 @@ pub mod verify;
 
 use std::ffi::OsString;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::exit;
@@ -146,11 +147,25 @@ pub struct Invocation {
 pub fn parse(words: Vec<OsString>) -> Result<Invocation, clap::Error> {
     let name = words.first().map_or(Name::Own, |word| Name::of(word));
     match name {
-        Name::Own => Cli::try_parse_from(words)
-            .map(|cli| Invocation { global: cli.global, command: cli.command }),
+        Name::Own => {
+            let matches = without_empty(Cli::command()).try_get_matches_from(words)?;
+            let Cli { global, command } = Cli::from_arg_matches(&matches)?;
+            Ok(Invocation { global, command })
+        }
         Name::ModifyPrefixV2 => names::parse_v2(words),
         Name::ModifyPrefix => names::parse_v1(words),
     }
+}
+
+/// Takes empty environment variables for unset, as etcdctl does (etcd's `pkg/flags/flag.go`).
+fn without_empty(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    let command =
+        command.mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg });
+    command.mut_subcommands(without_empty)
 }
 
 /// The command's own definition, for completions.
