@@ -62,10 +62,10 @@ impl FromStr for Endpoint {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Usage`] if it is no endpoint: another scheme, no host, no port.
+    /// [`Error::Endpoint`] if it is none: another scheme, no host, no port.
     fn from_str(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        let wrong = |why: &str| Error::Usage(format!("endpoint {text:?} {why}"));
+        let wrong = |why: &str| Error::Endpoint { text: text.into(), why: why.into() };
         let (security, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Security::Plain, rest),
             Some(("https", rest)) => (Security::Tls, rest),

@@ -9,9 +9,17 @@ use crate::endpoint::Endpoint;
 /// Why a call ends without its result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What was asked for makes no sense: an endpoint, a pin, a key without its certificate.
+    /// What was asked for makes no sense: a pin, a key without its certificate.
     #[error("{0}")]
     Usage(String),
+    /// An endpoint is none.
+    #[error("endpoint {text:?} {why}")]
+    Endpoint {
+        /// As it was given.
+        text: String,
+        /// What it lacks, to follow its text.
+        why: String,
+    },
     /// A certificate or key can't be used.
     #[error("cannot use {}: {why}", path.display())]
     File {
@@ -34,8 +42,10 @@ pub enum Error {
     NoMember {
         /// For each endpoint, why not.
         reasons: Vec<String>,
-        /// What kept the first of them.
+        /// What kept the first of them from answering.
         failure: Option<Failure>,
+        /// Whether some may serve a moment later: one that did not answer, or sees no leader.
+        passing: bool,
     },
     /// The endpoints are members of different clusters.
     #[error("{one} and {other} are members of different clusters")]
@@ -106,6 +116,17 @@ pub enum Failure {
         /// What had come until then.
         received_bytes: u64,
     },
+    /// All came, but it is not what the member sent.
+    #[error(
+        "the snapshot came damaged: its SHA-256 trailer is {found}, but its content hashes to \
+         {computed}"
+    )]
+    Damaged {
+        /// The trailer, in hexadecimal.
+        found: String,
+        /// The digest of the pages, in hexadecimal.
+        computed: String,
+    },
     /// A stream or connection ended in the middle.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -115,6 +136,9 @@ pub enum Failure {
     /// The user lacks the role.
     #[error("{0}")]
     Denied(String),
+    /// It is a learner that does not serve this (3.4).
+    #[error("{0}")]
+    Learner(String),
     /// It answered with an error.
     #[error("{0}")]
     Server(String),
@@ -135,7 +159,7 @@ impl Failure {
 
     /// Whether another member, or the same one later, may do better.
     pub fn is_passing(&self) -> bool {
-        !matches!(self, Self::Unauthenticated(_) | Self::Denied(_))
+        !matches!(self, Self::Unauthenticated(_) | Self::Denied(_) | Self::Learner(_))
     }
 }
 

@@ -104,7 +104,7 @@ impl MembersHashKv {
         let revision = options.revision.unwrap_or(latest);
         let members = ask_all(dialer, &voters, revision, options.timeout, &mut missing).await?;
         if members.is_empty() {
-            return Err(Error::NoMember { reasons: missing, failure: None });
+            return Err(Error::NoMember { reasons: missing, failure: None, passing: false });
         }
         let mut answers = Self { revision, agree: false, members, missing };
         answers.agree = answers.groups().len() == 1;

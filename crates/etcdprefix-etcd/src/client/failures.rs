@@ -20,7 +20,7 @@ pub fn of_handshake(error: &io::Error) -> Failure {
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => of_certificate(why),
         Some(rustls::Error::InvalidMessage(_)) => {
-            Failure::Tls("the member does not speak TLS; try an http:// endpoint".into())
+            Failure::Tls("the member does not speak TLS; perhaps http:// is meant".into())
         }
         Some(error) => Failure::Tls(error.to_string()),
         None => Failure::Tls(format!("{error}; perhaps the member does not speak TLS")),
@@ -68,6 +68,7 @@ fn of_status(status: &Status) -> Failure {
             Failure::Unauthenticated(message)
         }
         _ if auth && says(&["permission denied"]) => Failure::Denied(message),
+        _ if says(&["rpc not supported for learner"]) => Failure::Learner(message),
         _ if status.source().is_some() => transport(status, Failure::Broken),
         _ => Failure::Server(message),
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use crate::client::Connection;
 use crate::endpoint::Endpoint;
-use crate::error::Failure;
+use crate::error::{Error, Failure};
 use crate::members::{Alarm, Asked, MemberStatus, Survey};
 
 /// What speaks for a member or against it.
@@ -40,6 +40,15 @@ impl Standing {
             Self::Leaderless => "it sees no leader".into(),
             Self::Behind => "it is cut off: its raft term is over".into(),
             Self::Silent(failure) => failure.to_string(),
+        }
+    }
+
+    /// Whether it may be another in a moment: in an election nobody sees a leader.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Leaderless | Self::Behind => true,
+            Self::Silent(failure) => failure.is_passing(),
+            _ => false,
         }
     }
 
@@ -110,6 +119,19 @@ impl<'a> Ranking<'a> {
     pub fn of(&self, endpoint: &Endpoint) -> Option<(&'a Asked, &Standing)> {
         let mut all = self.survey.asked.iter().zip(&self.standings);
         all.find(|(asked, _)| asked.endpoint == *endpoint)
+    }
+
+    /// That none of them can be taken.
+    pub fn no_member(&self) -> Error {
+        let failures = self.standings.iter().filter_map(|standing| match standing {
+            Standing::Silent(failure) => Some(failure.clone()),
+            _ => None,
+        });
+        Error::NoMember {
+            reasons: self.reasons(),
+            failure: failures.into_iter().next(),
+            passing: self.standings.iter().any(Standing::is_passing),
+        }
     }
 
     /// For each endpoint that can't be taken, why not.

@@ -65,7 +65,7 @@ impl Survey {
     /// The client URLs of all members, one each, if the member list is there and tells them.
     ///
     /// # Errors
-    /// [`Error::NoMember`] if nobody told the list, [`Error::Usage`] for a URL that can't be used.
+    /// [`Error::NoMember`] if nobody told the list, [`Error::Endpoint`] for a URL that can't be used.
     pub fn cluster_endpoints(&self) -> Result<Vec<Endpoint>> {
         if self.listed.is_empty() {
             return Err(self.no_member());
@@ -107,7 +107,8 @@ impl Survey {
     /// That none of the endpoints answers.
     pub fn no_member(&self) -> Error {
         let failure = self.asked.iter().find_map(|asked| asked.answer.as_ref().err());
-        Error::NoMember { reasons: self.failures().collect(), failure: failure.cloned() }
+        let passing = failure.is_some_and(Failure::is_passing);
+        Error::NoMember { reasons: self.failures().collect(), failure: failure.cloned(), passing }
     }
 }
 
@@ -135,8 +136,18 @@ async fn ask(dialer: &Dialer, endpoint: &Endpoint) -> Result<(MemberStatus, Conn
     // A password is checked through raft, which a cluster without quorum can't, while it still tells
     // its status to anybody.
     let connection = dialer.dial_anonymously(endpoint).await?;
-    let status = MemberStatus::ask(&connection).await?;
+    let status = MemberStatus::ask(&connection).await.map_err(stranger)?;
     Ok((status, connection))
+}
+
+/// Who ends a connection before the first answer may be anybody.
+fn stranger(failure: Failure) -> Failure {
+    match failure {
+        Failure::Broken(why) => Failure::Broken(format!(
+            "{why} before any answer; this may be no etcd, or one that wants TLS"
+        )),
+        failure => failure,
+    }
 }
 
 fn one_cluster(asked: &[Asked]) -> Result<()> {

@@ -78,7 +78,8 @@ impl QuietWatch {
             }
         }
         let reasons = failures.iter().map(|(endpoint, why)| format!("{endpoint}: {why}")).collect();
-        Err(Error::NoMember { reasons, failure: failures.into_iter().next().map(|(_, why)| why) })
+        let failure = failures.into_iter().next().map(|(_, why)| why);
+        Err(Error::NoMember { reasons, failure, passing: true })
     }
 
     fn spawn(

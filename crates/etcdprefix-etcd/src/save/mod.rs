@@ -26,8 +26,8 @@ use crate::members::{MemberStatus, Standing, Survey, rank};
 use judge::{Judged, Sender, judge};
 use stream::{Following, Streamed, follow};
 
-/// Before a member is asked again.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Before members are asked again, longer each time: two retries outlast an election.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How often an interruption is looked for.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -96,7 +96,7 @@ pub struct Saved {
     pub member: MemberStatus,
     /// Why this one.
     pub chosen: String,
-    /// How many streams were begun.
+    /// How many times members were asked for it.
     pub attempts: u32,
     /// Whether pages and records were checked.
     pub checked: bool,
@@ -208,7 +208,7 @@ impl<'a> Run<'a> {
             match caught {
                 Err(error) if self.attempts <= self.options.retries && is_passing(&error) => {
                     self.warnings.push(format!("attempt {} failed: {error}", self.attempts));
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(PAUSE * self.attempts.min(10)).await;
                 }
                 caught => return caught,
             }
@@ -261,10 +261,7 @@ impl<'a> Run<'a> {
         let candidates = ranking.candidates();
         let unbroken = candidates.iter().find(|(status, ..)| !broken.contains(&status.member_id));
         let Some((status, connection, standing)) = unbroken.or(candidates.first()) else {
-            return Err(Error::NoMember {
-                reasons: ranking.reasons(),
-                failure: survey.asked.iter().find_map(|asked| asked.answer.as_ref().err()).cloned(),
-            });
+            return Err(ranking.no_member());
         };
         self.note(survey, status, standing, ranking.reasons());
         Ok(((*status).clone(), (*connection).clone(), standing.why()))
@@ -384,14 +381,8 @@ pub async fn unless_interrupted<T>(
 /// Whether another member, or the same one a moment later, may do better.
 fn is_passing(error: &Error) -> bool {
     match error {
-        Error::Member { failure, .. } | Error::NoMember { failure: Some(failure), .. } => {
-            failure.is_passing()
-        }
-        Error::Core(error) => matches!(
-            error,
-            etcdprefix_core::Error::TrailerMissing { .. }
-                | etcdprefix_core::Error::TrailerMismatch { .. }
-        ),
+        Error::Member { failure, .. } => failure.is_passing(),
+        Error::NoMember { passing, .. } => *passing,
         _ => false,
     }
 }

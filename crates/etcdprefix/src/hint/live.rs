@@ -6,7 +6,9 @@ use etcdprefix_etcd::{Error, Failure};
 pub fn live_hint(error: &Error) -> Option<String> {
     let advice = match error {
         Error::Member { failure, .. } => return failure_hint(failure),
-        Error::NoMember { failure: Some(failure), reasons } if reasons.len() == 1 => {
+        Error::Usage(_) => "--help",
+        Error::Endpoint { .. } => "host:port, http://host:port or https://host:port",
+        Error::NoMember { failure: Some(failure), reasons, .. } if reasons.len() == 1 => {
             return failure_hint(failure);
         }
         Error::NoMember { .. } => {
@@ -40,6 +42,8 @@ fn failure_hint(failure: &Failure) -> Option<String> {
         }
         Failure::Silent(_) => "another member, or a longer --command-timeout",
         Failure::Stalled { .. } => "another member (--from), or a longer --idle-timeout",
+        Failure::Damaged { .. } => "more --retries, or another member (--from)",
+        Failure::Learner(_) => "an endpoint of a member that votes",
         Failure::Broken(_) => {
             "another member (--from), or more --retries; http:// and https:// differ"
         }
