@@ -5,6 +5,7 @@
 //!     -> check -> HashKV of file and member -> change the prefix -> publish
 //! ```
 
+mod before;
 mod judge;
 mod stream;
 
@@ -139,6 +140,7 @@ pub async fn save(
     options: &SaveOptions,
     progress: SharedProgress,
 ) -> Result<Saved> {
+    before::check(options)?;
     let mut run = Run::new(dialer, endpoints, options, progress);
     let caught = run.catch_in_time().await?;
     run.finish(caught).await

@@ -29,7 +29,10 @@ user needs the root role where authentication is on.
 ";
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES.to_owned() + &exit::help())]
+#[command(
+    after_help = EXAMPLES.to_owned() + &exit::help(),
+    mut_group("RuleArgs", |rule| rule.requires("change_prefix")),
+)]
 pub struct SaveArgs {
     /// The file to make; what is there is replaced, once the new one is whole
     #[arg(value_name = "FILE")]

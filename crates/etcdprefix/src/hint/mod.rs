@@ -50,6 +50,10 @@ pub fn hint(error: &Error, asked: &Asked) -> Option<String> {
         Error::Damaged { damage, .. } => damage_hint(damage),
         Error::TrailerMissing { .. } => trailer_hint(asked),
         Error::TrailerMismatch { .. } => mismatch_hint(asked),
+        #[cfg(feature = "live")]
+        Error::Usage { .. } if matches!(asked, Asked::Save(_)) => {
+            "another --change-prefix or --src-prefix"
+        }
         Error::Usage { .. } => "another --dest-prefix or --src-prefix",
         Error::Refused { refusal: Refusal::AlreadyRewritten { .. }, .. }
             if matches!(asked, Asked::Verify) =>
@@ -66,7 +70,17 @@ pub fn hint(error: &Error, asked: &Asked) -> Option<String> {
              or to make it again"
         }
         Error::NoSuchRevision { .. } => "a --rev from that range, or none for the latest",
+        #[cfg(feature = "live")]
+        Error::Refused { refusal: Refusal::NoSpace { .. }, .. }
+            if matches!(asked, Asked::Save(_)) =>
+        {
+            "FILE on a file system with more room"
+        }
         Error::Refused { refusal, .. } => return refusal_hint(refusal).map(Into::into),
+        #[cfg(feature = "live")]
+        Error::OutputExists { .. } if matches!(asked, Asked::Save(_)) => {
+            "another FILE; one that exists is replaced only without --change-prefix"
+        }
         Error::OutputExists { .. } => {
             "another --output; without --output the file of --db is replaced"
         }
@@ -80,6 +94,8 @@ pub fn hint(error: &Error, asked: &Asked) -> Option<String> {
 
 fn io_hint(source: &io::Error, asked: &Asked) -> Option<String> {
     let advice = match (source.kind(), asked) {
+        #[cfg(feature = "live")]
+        (kind, Asked::Save(_)) => return save_io_hint(kind).map(Into::into),
         (io::ErrorKind::NotFound, Asked::Output(_)) => {
             "the path of an existing snapshot, and an --output in an existing folder"
         }
@@ -104,6 +120,24 @@ fn io_hint(source: &io::Error, asked: &Asked) -> Option<String> {
     Some(advice.into())
 }
 
+#[cfg(feature = "live")]
+fn save_io_hint(kind: io::ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        io::ErrorKind::NotFound => "FILE in an existing folder",
+        io::ErrorKind::InvalidInput => "another FILE; only a regular file is replaced",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "FILE on a file system with more room"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "a higher limit of file sizes (ulimit -f), or a file system that takes larger files"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "FILE in a folder you may write to"
+        }
+        _ => return None,
+    })
+}
+
 fn busy_hint(why: BusyReason) -> &'static str {
     match why {
         BusyReason::Locked => "a file saved with `etcdctl snapshot save`, or stop that etcd first",
@@ -123,6 +157,8 @@ fn damage_hint(damage: &Corruption) -> &'static str {
 
 fn trailer_hint(asked: &Asked) -> &'static str {
     match asked {
+        #[cfg(feature = "live")]
+        Asked::Save(_) => "to save again",
         Asked::Status => "without --check-trailer if it is a copied member/snap/db",
         _ => "--skip-hash-check if it is a copied member/snap/db",
     }
@@ -130,6 +166,8 @@ fn trailer_hint(asked: &Asked) -> &'static str {
 
 fn mismatch_hint(asked: &Asked) -> &'static str {
     match asked {
+        #[cfg(feature = "live")]
+        Asked::Save(_) => "to save again",
         Asked::Status | Asked::Verify => "another copy, or a new `etcdctl snapshot save`",
         _ => {
             "another copy, or a new `etcdctl snapshot save`; \

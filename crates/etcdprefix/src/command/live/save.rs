@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use etcdprefix_core::Error as CoreError;
 use etcdprefix_etcd::hashkv::HashOptions;
 use etcdprefix_etcd::save::{Change, SaveOptions, Saved, save};
 
@@ -17,7 +16,6 @@ use crate::output;
 /// Saves; the result is what was saved in the form asked for.
 pub fn run(args: &SaveArgs, global: Global) -> Result<String, Failure> {
     let options = options(args)?;
-    refuse_existing(&options)?;
     let members = Members::new(&args.client)?;
     let saved = receive(&members, &options, global)?;
     output::warn(&saved.warnings, global);
@@ -54,14 +52,4 @@ fn options(args: &SaveArgs) -> Result<SaveOptions, Failure> {
         change,
         threads: threads(args.threads),
     })
-}
-
-/// The library finds it too, but only after the stream.
-fn refuse_existing(options: &SaveOptions) -> Result<(), Failure> {
-    let path = &options.target;
-    if options.change.is_some() && path.symlink_metadata().is_ok() {
-        let error = CoreError::OutputExists { path: path.clone() };
-        return Err(Failure::core(&error, &Asked::Save(path.clone())));
-    }
-    Ok(())
 }
