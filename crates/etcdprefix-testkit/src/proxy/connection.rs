@@ -142,6 +142,7 @@ impl Down {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         (&self.connection.client).write_all(bytes)?;
         self.passed += bytes.len() as u64;
+        self.shared.passed.fetch_add(bytes.len() as u64, Ordering::SeqCst);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 mod connection;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -49,6 +49,7 @@ struct Shared {
     ended: AtomicBool,
     accepted: AtomicUsize,
     afflicted: AtomicUsize,
+    passed: AtomicU64,
 }
 
 /// What every connection is held to, from now on.
@@ -125,6 +126,11 @@ impl Proxy {
         self.shared.afflicted.load(Ordering::SeqCst)
     }
 
+    /// How many bytes clients got, on all connections together.
+    pub fn passed(&self) -> u64 {
+        self.shared.passed.load(Ordering::SeqCst)
+    }
+
     /// How many connections are open on either side.
     pub fn open(&self) -> usize {
         lock(&self.shared.connections).iter().filter(|pumps| pumps.running()).count()
@@ -151,6 +157,7 @@ impl Shared {
             ended: AtomicBool::new(false),
             accepted: AtomicUsize::new(0),
             afflicted: AtomicUsize::new(0),
+            passed: AtomicU64::new(0),
         }
     }
 

@@ -16,6 +16,9 @@ mod results;
 mod pipes;
 // Disks that are full, read-only or elsewhere.
 mod disks;
+// What the build without network code says of the commands that need it.
+#[cfg(not(feature = "live"))]
+mod offline;
 // Killed, stopped, deprived of its input.
 mod kills;
 

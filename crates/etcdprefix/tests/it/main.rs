@@ -17,6 +17,9 @@ mod hashkv;
 // The commands that talk to live members: their JSON.
 #[cfg(feature = "live")]
 mod contract;
+// `snapshot save` from real members, whole and broken.
+#[cfg(feature = "live")]
+mod save;
 // `verify` on output that others made or laid out anew.
 mod verify;
 // Damaged and random files: refused with a documented code, nothing touched.

@@ -1,0 +1,23 @@
+use crate::support::Folder;
+
+#[test]
+fn commands_for_live_members_tell_where_the_full_build_is() {
+    let folder = Folder::with("s-3.5.1.db");
+    for line in ["snapshot save new.db", "endpoint status", "endpoint hashkv", "endpoint quiet"] {
+        let run = folder.run(&format!("etcdprefix {line} --endpoints 127.0.0.1:1"));
+        assert_eq!(
+            run.failed(2),
+            "this build works on files only and has no network code; \
+             try: a full build: cargo install --path crates/etcdprefix --features full"
+        );
+    }
+    assert_eq!(folder.names(), ["snap.db"]);
+}
+
+/// A line is read alike by both builds.
+#[test]
+fn wrong_words_are_told_before_that() {
+    let folder = Folder::with("s-3.5.1.db");
+    let error = folder.run("etcdprefix snapshot save new.db --idle-timeout 5");
+    assert!(error.failed(2).contains("no duration such as 5s"));
+}
