@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::go::{GoDuration, boolean};
 
@@ -24,15 +25,18 @@ pub struct ClientArgs {
     pub endpoints: Vec<String>,
 
     /// Authorities that sign members' certificates (PEM); the system's by default
-    #[arg(long, env = "ETCDCTL_CACERT", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, env = "ETCDCTL_CACERT", value_name = "FILE", hide_env_values = true,
+        value_parser = any_path())]
     pub cacert: Option<PathBuf>,
 
     /// The client's certificate (PEM)
-    #[arg(long, env = "ETCDCTL_CERT", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, env = "ETCDCTL_CERT", value_name = "FILE", hide_env_values = true,
+        value_parser = any_path())]
     pub cert: Option<PathBuf>,
 
     /// The client's key (PEM)
-    #[arg(long, env = "ETCDCTL_KEY", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, env = "ETCDCTL_KEY", value_name = "FILE", hide_env_values = true,
+        value_parser = any_path())]
     pub key: Option<PathBuf>,
 
     /// Believe any certificate: who is in between can read and change everything
@@ -125,6 +129,11 @@ impl ClientArgs {
     pub fn command_timeout(&self) -> Option<std::time::Duration> {
         self.command_timeout.map(|time| time.0)
     }
+}
+
+/// An empty one too, which `--cacert=$CA` is where the variable is unset; etcdctl takes it for none.
+fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// Where etcdctl looks, too.

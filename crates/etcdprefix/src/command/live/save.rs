@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use etcdprefix_etcd::ClientOptions;
 use etcdprefix_etcd::hashkv::HashOptions;
 use etcdprefix_etcd::save::{Change, SaveOptions, Saved, save};
 
 use super::client::Members;
 use crate::args::Global;
 use crate::args::change_prefix::threads;
+use crate::args::client::ClientArgs;
+use crate::args::go::GoDuration;
 use crate::args::save::SaveArgs;
 use crate::failure::Failure;
 use crate::hint::Asked;
@@ -16,10 +19,20 @@ use crate::output;
 /// Saves; the result is what was saved in the form asked for.
 pub fn run(args: &SaveArgs, global: Global) -> Result<String, Failure> {
     let options = options(args)?;
-    let members = Members::new(&args.client)?;
+    let members = Members::new(&patient(&args.client))?;
     let saved = receive(&members, &options, global)?;
     output::warn(&saved.warnings, global);
     Ok(output::save::render(&saved, &args.file, global.write_out))
+}
+
+/// A limit for the whole must not be used up by waiting for one frozen member: three attempts leave
+/// half of it to the stream.
+fn patient(args: &ClientArgs) -> ClientArgs {
+    let usual = ClientOptions::default().request_timeout;
+    let one = |whole: GoDuration| GoDuration((whole.0 / 6).max(usual.min(whole.0)));
+    let mut args = args.clone();
+    args.command_timeout = args.command_timeout.map(one);
+    args
 }
 
 /// Ends the progress display before anything else is printed.

@@ -63,6 +63,31 @@ fn learns(cluster: &mut EtcdCluster) -> Result<()> {
     whole_and_alone(&folder)
 }
 
+/// The leader freezes: its heir is taken in time, though nobody knows how long to wait for it.
+fn freezes(cluster: &mut EtcdCluster) -> Result<()> {
+    let folder = Folder::new()?;
+    let frozen = cluster.leader()?;
+    cluster.stop(frozen)?;
+    let heir = cluster.leader()?;
+    let run = folder.save(&endpoints(cluster, &[frozen, heir]), "--command-timeout=60s");
+    from(cluster, heir, run, &format!("{}: no answer within 10s", cluster.endpoint(frozen)));
+    whole_and_alone(&folder)?;
+    cluster.resume(frozen)
+}
+
+/// In the moment when nobody leads it is tried again until somebody does.
+fn dies_this_moment(cluster: &mut EtcdCluster) -> Result<()> {
+    let folder = Folder::new()?;
+    let dying = cluster.leader()?;
+    let all = endpoints(cluster, &[0, 1, 2]);
+    cluster.kill(dying)?;
+    for _ in 0..3 {
+        folder.save(&all, "--retries 8").saved();
+        whole_and_alone(&folder)?;
+    }
+    Ok(())
+}
+
 /// The leader dies: its heir is taken, and the dead one is told.
 fn dies(cluster: &mut EtcdCluster) -> Result<()> {
     let folder = Folder::new()?;
@@ -117,6 +142,13 @@ fn the_right_member_is_taken_of_3_4_23() -> Result<()> {
 #[test]
 fn the_right_member_is_taken_of_3_5_1() -> Result<()> {
     the_right_member_is_taken(Version::V3_5_1)
+}
+
+#[test]
+fn a_leader_that_falls_or_freezes_is_no_hindrance() -> Result<()> {
+    let mut cluster = three(Version::V3_5_1)?;
+    freezes(&mut cluster)?;
+    dies_this_moment(&mut cluster)
 }
 
 #[test]

@@ -107,7 +107,8 @@ fn a_line_written_for_etcdctl_works() -> Result<()> {
     let endpoint = cluster.endpoint(0);
     let bare = endpoint.trim_start_matches("http://");
     let flags = "--command-timeout=60s --dial-timeout=5s --insecure-transport=true --debug";
-    let repeated = format!("--endpoints={bare} --endpoints={endpoint}/");
+    let repeated =
+        format!("--endpoints={bare} --endpoints={endpoint}/ --cacert= --cert= --key= --user=");
     for line in [
         format!("--endpoints={endpoint} {flags}"),
         format!("--endpoints={bare},{endpoint}"),

@@ -1,3 +1,4 @@
+use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -55,6 +56,20 @@ fn a_signal_in_the_middle_leaves_the_old_file() -> Result<()> {
     proxy.heal();
     folder.save(&proxy.endpoint(), "").saved();
     whole_and_alone(&folder)
+}
+
+/// Nobody has answered yet.
+#[test]
+fn a_signal_ends_the_waiting_for_an_answer() -> Result<()> {
+    let (folder, silent) = (Folder::new()?, TcpListener::bind("127.0.0.1:0")?);
+    let line = save_line(&silent.local_addr()?.to_string(), "--command-timeout 10m");
+    let child = folder.program(&line).stderr(Stdio::piped()).spawn()?;
+    let _client = silent.accept()?;
+    kill_process(Pid::from_child(&child), Signal::INT)?;
+    let output = child.wait_with_output()?;
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert_eq!(folder.names(), [""; 0]);
+    Ok(())
 }
 
 /// At any moment: the old file and 130, or the new one and 0.
