@@ -281,7 +281,9 @@ impl<'a> Run<'a> {
         match standing {
             Standing::Full => notes.push(format!("{} has a NOSPACE alarm", status.title())),
             Standing::Voter if !survey.statuses().any(MemberStatus::is_leader) => {
-                notes.push("the leader is not among the endpoints".into());
+                let silent = survey.failures().next().is_some();
+                let which = if silent { " that answer" } else { "" };
+                notes.push(format!("the leader is not among the endpoints{which}"));
             }
             _ => {}
         }

@@ -50,10 +50,6 @@ pub fn hint(error: &Error, asked: &Asked) -> Option<String> {
         Error::Damaged { damage, .. } => damage_hint(damage),
         Error::TrailerMissing { .. } => trailer_hint(asked),
         Error::TrailerMismatch { .. } => mismatch_hint(asked),
-        #[cfg(feature = "live")]
-        Error::Usage { .. } if matches!(asked, Asked::Save(_)) => {
-            "another --change-prefix or --src-prefix"
-        }
         Error::Usage { .. } => "another --dest-prefix or --src-prefix",
         Error::Refused { refusal: Refusal::AlreadyRewritten { .. }, .. }
             if matches!(asked, Asked::Verify) =>
@@ -70,13 +66,7 @@ pub fn hint(error: &Error, asked: &Asked) -> Option<String> {
              or to make it again"
         }
         Error::NoSuchRevision { .. } => "a --rev from that range, or none for the latest",
-        #[cfg(feature = "live")]
-        Error::Refused { refusal: Refusal::NoSpace { .. }, .. }
-            if matches!(asked, Asked::Save(_)) =>
-        {
-            "FILE on a file system with more room"
-        }
-        Error::Refused { refusal, .. } => return refusal_hint(refusal).map(Into::into),
+        Error::Refused { refusal, .. } => refusal_hint(refusal)?,
         #[cfg(feature = "live")]
         Error::OutputExists { .. } if matches!(asked, Asked::Save(_)) => {
             "another FILE; one that exists is replaced only without --change-prefix"
@@ -89,7 +79,18 @@ pub fn hint(error: &Error, asked: &Asked) -> Option<String> {
         }
         _ => return None,
     };
-    Some(advice.into())
+    Some(spelled(advice, asked))
+}
+
+/// Some flags have another name where a change goes along with a save.
+fn spelled(advice: &str, asked: &Asked) -> String {
+    match asked {
+        #[cfg(feature = "live")]
+        Asked::Save(_) => {
+            advice.replace("--dest-prefix", "--change-prefix").replace("--output on", "FILE on")
+        }
+        _ => advice.into(),
+    }
 }
 
 fn io_hint(source: &io::Error, asked: &Asked) -> Option<String> {
@@ -252,6 +253,28 @@ mod tests {
         for (error, flag) in cases {
             let advice = hint(&error, &Asked::InPlace("s".into())).unwrap();
             assert!(advice.contains(flag), "{advice}");
+        }
+    }
+
+    #[cfg(feature = "live")]
+    #[test]
+    fn a_save_advises_only_flags_that_it_has() {
+        let path = || "s.db".into();
+        let key = || "/registry".to_owned();
+        for error in [
+            Error::TrailerMissing { path: path() },
+            Error::OutputExists { path: path() },
+            Error::Usage { why: key() },
+            Error::io("write", "s.db")(io::ErrorKind::StorageFull.into()),
+            Error::io("open", "s.db")(io::ErrorKind::NotFound.into()),
+            Error::io("open", "s.db")(io::ErrorKind::PermissionDenied.into()),
+            refused(Refusal::EmptyKey { key: key() }),
+            refused(Refusal::NoSpace { bytes: 2, free_bytes: 1 }),
+        ] {
+            let advice = hint(&error, &Asked::Save(path())).unwrap();
+            for flag in ["--output", "--dest-prefix", "--skip-hash-check", "TMPDIR"] {
+                assert!(!advice.contains(flag), "{error}: {advice}");
+            }
         }
     }
 

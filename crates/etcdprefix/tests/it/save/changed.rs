@@ -43,7 +43,7 @@ fn a_change_that_cannot_be_made_leaves_nothing() -> Result<()> {
     folder.save(endpoint, quota).refused(18, &["--target-quota"]);
     assert_eq!(folder.names(), [""; 0]);
     for (line, words) in [
-        ("--change-prefix /registry", "prefix are the same"),
+        ("--change-prefix /registry", "another --change-prefix or --src-prefix"),
         ("--change-prefix /c1 --keep-saved ./snap.db", "snap.db cannot be both the saved file"),
         ("--keep-saved kept.db", "--change-prefix"),
         ("--unmatched drop", "--change-prefix"),
