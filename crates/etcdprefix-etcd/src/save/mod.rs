@@ -133,7 +133,7 @@ pub struct ProvedHashKv {
 ///
 /// # Errors
 /// Every variant of [`Error`]. Whatever the error, the target is as it was and nothing is left beside
-/// it.
+/// it; but a rewritten file that has its name already stays if the saved one can't get its own.
 pub async fn save(
     dialer: &Dialer,
     endpoints: &[Endpoint],
