@@ -72,9 +72,14 @@ impl FromStr for Endpoint {
             Some((scheme, _)) => return Err(wrong(&format!("has the unknown scheme {scheme:?}"))),
             None => (Security::Unsaid, text),
         };
+        if rest.contains('@') {
+            // It may have a password, which is not repeated.
+            let why = "an endpoint has no user in it; --user and ETCDCTL_PASSWORD are for that";
+            return Err(Error::Usage(why.into()));
+        }
         // etcd itself advertises URLs with a slash at the end.
         let authority = rest.trim_end_matches('/');
-        if authority.contains(['/', '?', '#', '@']) {
+        if authority.contains(['/', '?', '#']) {
             return Err(wrong("has more than host and port"));
         }
         let (host, port) = authority.rsplit_once(':').ok_or_else(|| wrong("has no port"))?;
@@ -128,7 +133,7 @@ mod tests {
             ("[::1:2379", "closing bracket"),
             ("unix://x:1", "unknown scheme \"unix\""),
             ("https://etcd-0:2379/v3", "more than host and port"),
-            ("https://root:pw@etcd-0:2379", "more than host and port"),
+            ("https://root:pw@etcd-0:2379", "no user in it"),
         ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");

@@ -55,6 +55,16 @@ pub enum Error {
         /// An endpoint of another cluster.
         other: Endpoint,
     },
+    /// A member has compacted the revision asked for, or has not come to it.
+    #[error("{endpoint} has no HashKV at revision {revision}: {why}")]
+    NoRevision {
+        /// Which.
+        endpoint: Endpoint,
+        /// The revision asked for.
+        revision: i64,
+        /// Why not.
+        why: String,
+    },
     /// Members, or a member and the saved file, hold different data.
     #[error("{0}")]
     Differs(String),
@@ -102,6 +112,15 @@ pub enum Failure {
     /// TLS failed: what the certificate lacks, or what the member refuses.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The member does not accept our certificate, or that there is none.
+    #[error("TLS: the member does not accept {0}")]
+    NotAccepted(String),
+    /// The member's certificate has run out, or begins later.
+    #[error("TLS: the member's certificate {0}")]
+    Dated(String),
+    /// The member's certificate is not a pinned one: the SHA-256 of what came.
+    #[error("TLS: the certificate is not a pinned one; its SHA-256 is {0}")]
+    NotPinned(String),
     /// The member's certificate has a common name only, which is no longer a name to go by.
     #[error("TLS: the certificate has no subject alternative name, only the common name {0:?}")]
     CommonNameOnly(String),
@@ -155,6 +174,20 @@ impl Failure {
     /// About `endpoint`.
     pub fn at(self, endpoint: &Endpoint) -> Error {
         Error::Member { endpoint: endpoint.clone(), failure: self }
+    }
+
+    /// Whether the member was reached and wants nothing to do with us, or we with it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Tls(_)
+                | Self::NotAccepted(_)
+                | Self::Dated(_)
+                | Self::NotPinned(_)
+                | Self::CommonNameOnly(_)
+                | Self::Unauthenticated(_)
+                | Self::Denied(_)
+        )
     }
 
     /// Whether another member, or the same one later, may do better.

@@ -87,11 +87,13 @@ impl Exit {
     pub fn of_live(error: &etcdprefix_etcd::Error) -> Self {
         use etcdprefix_etcd::Error as Live;
         match error {
-            Live::Usage(_) | Live::Endpoint { .. } => Self::Usage,
+            Live::Usage(_) | Live::Endpoint { .. } | Live::NoRevision { .. } => Self::Usage,
             Live::File { .. } => Self::Io,
             Live::Member { failure, .. } => Self::of_failure(failure),
             // One endpoint that refuses says more than that there is no member.
-            Live::NoMember { failure: Some(failure), reasons, .. } if reasons.len() == 1 => {
+            Live::NoMember { failure: Some(failure), reasons, .. }
+                if reasons.len() == 1 || failure.is_refusal() =>
+            {
                 Self::of_failure(failure)
             }
             Live::NoMember { .. } | Live::TwoClusters { .. } => Self::NoMember,
@@ -108,7 +110,8 @@ impl Exit {
         use etcdprefix_etcd::Failure as Why;
         match failure {
             Why::Unreachable(_) | Why::Learner(_) => Self::NoMember,
-            Why::Tls(_) | Why::CommonNameOnly(_) => Self::Refused,
+            Why::Tls(_) | Why::NotAccepted(_) | Why::Dated(_) => Self::Refused,
+            Why::NotPinned(_) | Why::CommonNameOnly(_) => Self::Refused,
             Why::Unauthenticated(_) | Why::Denied(_) => Self::Refused,
             Why::Silent(_) | Why::Stalled { .. } | Why::Broken(_) => Self::Broken,
             Why::Damaged { .. } => Self::Damaged,

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use tonic::{Code, Status};
 
 use crate::client::verifier::{CommonNameOnly, NotPinned};
@@ -14,34 +14,85 @@ pub fn of_connecting(error: &(dyn StdError + 'static)) -> Failure {
     own(error).unwrap_or_else(|| transport(error, Failure::Unreachable))
 }
 
-/// TLS could not be agreed on.
-pub fn of_handshake(error: &io::Error) -> Failure {
+/// TLS could not be agreed on; `certified` is whether we showed a certificate.
+pub fn of_handshake(error: &io::Error, certified: bool) -> Failure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => of_certificate(why),
         Some(rustls::Error::InvalidMessage(_)) => {
-            Failure::Tls("the member does not speak TLS; perhaps http:// is meant".into())
+            Failure::Tls("the member does not speak TLS; an http:// endpoint would fit".into())
         }
+        Some(rustls::Error::AlertReceived(alert)) => of_alert(*alert, certified),
         Some(error) => Failure::Tls(error.to_string()),
-        None => Failure::Tls(format!("{error}; perhaps the member does not speak TLS")),
+        None => Failure::Tls(format!(
+            "{error}; perhaps it does not speak TLS, and an http:// endpoint would fit"
+        )),
+    }
+}
+
+/// The member ended the connection right after the handshake.
+pub fn of_first_word(error: &io::Error, certified: bool) -> Failure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(_) => of_handshake(error, certified),
+        None => Failure::Broken(format!("right after TLS was agreed on: {error}")),
+    }
+}
+
+/// Go says `BadCertificate` for most of what it has against a client's certificate, with TLS 1.2 also
+/// for none.
+fn of_alert(alert: AlertDescription, certified: bool) -> Failure {
+    use AlertDescription as Alert;
+    match alert {
+        Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        | Alert::CertificateRequired
+        | Alert::UnknownCA
+        | Alert::AccessDenied => Failure::NotAccepted(match certified {
+            true => format!("our certificate ({alert:?})"),
+            false => format!("a client without a certificate ({alert:?})"),
+        }),
+        alert => Failure::Tls(rustls::Error::AlertReceived(alert).to_string()),
     }
 }
 
 fn of_certificate(why: &CertificateError) -> Failure {
-    if let CertificateError::Other(other) = why {
+    use CertificateError as Why;
+    if let Why::Other(other) = why {
         if let Some(CommonNameOnly(name)) = other.0.downcast_ref() {
             return Failure::CommonNameOnly(name.clone());
         }
-        if let Some(not_pinned) = other.0.downcast_ref::<NotPinned>() {
-            return Failure::Tls(not_pinned.to_string());
+        if let Some(NotPinned(sha256)) = other.0.downcast_ref() {
+            return Failure::NotPinned(sha256.clone());
         }
     }
-    Failure::Tls(match why {
-        CertificateError::UnknownIssuer => {
-            "the certificate is signed by an authority that is not in --cacert".into()
+    match why {
+        // Another authority of the same name, as most clusters' have, signs what does not verify.
+        Why::UnknownIssuer | Why::BadSignature => Failure::Tls(
+            "the certificate is signed by an authority that --cacert, or else this system, \
+             does not know"
+                .into(),
+        ),
+        Why::Expired | Why::ExpiredContext { .. } => Failure::Dated(dated("has expired", why)),
+        Why::NotValidYet | Why::NotValidYetContext { .. } => {
+            Failure::Dated(dated("is not valid yet", why))
         }
-        why => rustls::Error::from(why.clone()).to_string(),
-    })
+        why => Failure::Tls(rustls::Error::from(why.clone()).to_string()),
+    }
+}
+
+fn dated(what: &str, why: &CertificateError) -> String {
+    match why {
+        CertificateError::ExpiredContext { time, not_after: limit }
+        | CertificateError::NotValidYetContext { time, not_before: limit } => {
+            let days = time.as_secs().abs_diff(limit.as_secs()) / 86_400;
+            format!("{what}: by {days} days")
+        }
+        _ => what.into(),
+    }
 }
 
 /// A request failed.
@@ -79,18 +130,9 @@ fn own(error: &(dyn StdError + 'static)) -> Option<Failure> {
     chain(error).find_map(|error| error.downcast_ref::<Failure>().cloned())
 }
 
-/// What a chain of causes says; alerts of TLS 1.3 come only after the handshake.
+/// What a chain of causes says.
 fn transport(error: &(dyn StdError + 'static), other: fn(String) -> Failure) -> Failure {
-    let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
-    let text = texts.last().cloned().unwrap_or_default();
-    if texts.iter().any(|text| text.contains("fatal alert")) {
-        let refused = ["CertificateRequired", "BadCertificate", "UnknownCA", "CertificateExpired"];
-        return Failure::Tls(match refused.iter().find(|alert| text.contains(*alert)) {
-            Some(alert) => format!("the member does not accept our certificate ({alert})"),
-            None => text,
-        });
-    }
-    other(text)
+    other(chain(error).last().map(ToString::to_string).unwrap_or_default())
 }
 
 fn chain<'a>(

@@ -1,27 +1,32 @@
 //! A connection to one member: never to several, of which a client library would choose at random.
 
 mod failures;
+mod plain;
 mod tls;
 mod verifier;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Channel, Client, ConnectOptions};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::Uri;
 
 use crate::endpoint::{Endpoint, Security};
 use crate::error::{Error, Failure, Result};
 
 pub(crate) use failures::of_request;
+use plain::Plain;
 pub use tls::{Pin, TlsOptions};
 
 /// Servers drop a client that pings more often than every 5 s (etcd's `--grpc-keepalive-min-time`);
@@ -30,6 +35,9 @@ const KEEPALIVE_MIN: Duration = Duration::from_secs(10);
 
 /// A stream of megabytes a millisecond starves on HTTP/2's 64 KiB.
 const WINDOW_BYTES: u32 = 4 << 20;
+
+/// For what a member says unasked after the handshake.
+const FIRST_WORD_LIMIT: Duration = Duration::from_millis(500);
 
 /// How members are talked to.
 #[derive(Clone)]
@@ -118,10 +126,11 @@ impl Dialer {
     /// # Errors
     /// What kept the member from it.
     pub async fn dial_anonymously(&self, endpoint: &Endpoint) -> Result<Connection, Failure> {
-        let channel = self.channel(endpoint).await?;
+        let heard = Arc::new(AtomicBool::new(!self.is_plain(endpoint)));
+        let channel = self.channel(endpoint, &heard).await?;
         let client = self.client(&channel, ConnectOptions::new()).await?;
         let request_timeout = self.options.request_timeout;
-        Ok(Connection { endpoint: endpoint.clone(), channel, client, request_timeout })
+        Ok(Connection { endpoint: endpoint.clone(), channel, client, request_timeout, heard })
     }
 
     /// The same connection after the user has logged in, if there is one.
@@ -141,7 +150,11 @@ impl Dialer {
         }
     }
 
-    async fn channel(&self, endpoint: &Endpoint) -> Result<Channel, Failure> {
+    async fn channel(
+        &self,
+        endpoint: &Endpoint,
+        heard: &Arc<AtomicBool>,
+    ) -> Result<Channel, Failure> {
         // The scheme only names what is inside; TLS is the connector's work.
         let url = format!("http://{}", endpoint.authority());
         let target = tonic::transport::Endpoint::from_shared(url);
@@ -152,43 +165,69 @@ impl Dialer {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES * 2);
-        let this = (self.clone(), endpoint.clone());
+        let this = (self.clone(), endpoint.clone(), heard.clone());
         let connector = tower::service_fn(move |_: Uri| {
-            let (dialer, endpoint) = this.clone();
-            async move { dialer.open(&endpoint).await.map(TokioIo::new) }
+            let (dialer, endpoint, heard) = this.clone();
+            async move { dialer.open(&endpoint, heard).await.map(TokioIo::new) }
         });
         let connected = target.connect_with_connector(connector).await;
         connected.map(Channel::Tonic).map_err(|error| failures::of_connecting(&error))
     }
 
     /// Opens the connection's bytes, within the time for dialling.
-    async fn open(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, Failure> {
+    async fn open(
+        &self,
+        endpoint: &Endpoint,
+        heard: Arc<AtomicBool>,
+    ) -> Result<Box<dyn Stream>, Failure> {
         let limit = self.options.dial_timeout;
-        let opened = tokio::time::timeout(limit, self.open_patiently(endpoint)).await;
+        let opened = tokio::time::timeout(limit, self.open_patiently(endpoint, heard)).await;
         opened.unwrap_or_else(|_| {
             Err(Failure::Unreachable(format!("no connection within {limit:?}")))
         })
     }
 
-    async fn open_patiently(&self, endpoint: &Endpoint) -> Result<Box<dyn Stream>, Failure> {
+    async fn open_patiently(
+        &self,
+        endpoint: &Endpoint,
+        heard: Arc<AtomicBool>,
+    ) -> Result<Box<dyn Stream>, Failure> {
         let tcp = TcpStream::connect((endpoint.host(), endpoint.port())).await;
         let tcp = tcp.map_err(|error| Failure::Unreachable(error.to_string()))?;
         tcp.set_nodelay(true).ok();
         if self.is_plain(endpoint) {
-            return Ok(Box::new(tcp));
+            return Ok(Box::new(Plain::new(tcp, heard)));
         }
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => ServerName::try_from(endpoint.host().to_owned())
                 .map_err(|_| Failure::Tls("the host is no name of a server".into()))?,
         };
+        let certified = self.options.tls.cert.is_some();
         let tls = TlsConnector::from(self.tls.clone()).connect(name, tcp).await;
-        Ok(Box::new(tls.map_err(|error| failures::of_handshake(&error))?))
+        let mut tls = tls.map_err(|error| failures::of_handshake(&error, certified))?;
+        let word = first_word(&mut tls).await;
+        word.map_err(|error| failures::of_first_word(&error, certified))?;
+        Ok(Box::new(tls))
     }
 
     async fn client(&self, channel: &Channel, options: ConnectOptions) -> Result<Client, Failure> {
         let client = Client::from_channel(channel.clone(), Some(options));
         within(self.options.request_timeout, client).await
+    }
+}
+
+/// Waits for what the member says first. If it doesn't accept our certificate that is an alert after the
+/// handshake of TLS 1.3, which gets lost if we go on writing to a connection that it has closed by then.
+/// etcd says something unasked (the settings of HTTP/2), but what stands before it need not.
+async fn first_word(tls: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    let word = poll_fn(|context| {
+        pin::Pin::new(&mut *tls).poll_fill_buf(context).map_ok(|bytes| !bytes.is_empty())
+    });
+    match tokio::time::timeout(FIRST_WORD_LIMIT, word).await {
+        Ok(Ok(false)) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(true)) | Err(_) => Ok(()),
     }
 }
 
@@ -204,6 +243,8 @@ pub struct Connection {
     channel: Channel,
     client: Client,
     request_timeout: Duration,
+    /// Whether the member ever said anything, if there is no TLS; with TLS it did.
+    heard: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -225,7 +266,13 @@ impl Connection {
         &self,
         request: impl Future<Output = Result<T, etcd_client::Error>>,
     ) -> Result<T, Failure> {
-        within(self.request_timeout, request).await
+        match within(self.request_timeout, request).await {
+            Err(Failure::Broken(why)) if !self.heard.load(Ordering::Relaxed) => {
+                let perhaps = "perhaps it speaks TLS, and an https:// endpoint would fit";
+                Err(Failure::Broken(format!("{why} before the member said a word; {perhaps}")))
+            }
+            answer => answer,
+        }
     }
 }
 

@@ -89,7 +89,7 @@ impl TlsOptions {
         let mut config = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => builder
                 .with_client_auth_cert(certificates(cert)?, private_key(key)?)
-                .map_err(|error| Error::File { path: key.clone(), why: error.to_string() })?,
+                .map_err(|error| pair_error(cert, key, &error))?,
             (None, None) => builder.with_no_client_auth(),
             _ => return Err(Error::Usage("--cert and --key belong together".into())),
         };
@@ -122,6 +122,16 @@ impl TlsOptions {
         }
         Ok(Trust::Chain { roots, given_name: self.server_name.clone() })
     }
+}
+
+fn pair_error(cert: &Path, key: &Path, error: &rustls::Error) -> Error {
+    let why = match error {
+        rustls::Error::InconsistentKeys(_) => {
+            format!("it is not the key of the certificate in {}", cert.display())
+        }
+        error => error.to_string(),
+    };
+    Error::File { path: key.into(), why }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {

@@ -49,7 +49,7 @@ pub struct NotPinned(pub String);
 
 impl fmt::Display for NotPinned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the certificate is not a pinned one; its SHA-256 is {}", self.0)
+        write!(f, "not a pinned certificate: {}", self.0)
     }
 }
 
@@ -173,3 +173,6 @@ impl ServerCertVerifier for Verifier {
 fn hex(digest: &[u8; 32]) -> String {
     etcdprefix_core::format::trailer::hex(digest)
 }
+
+#[cfg(test)]
+mod tests;

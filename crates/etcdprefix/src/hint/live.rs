@@ -8,8 +8,13 @@ pub fn live_hint(error: &Error) -> Option<String> {
         Error::Member { failure, .. } => return failure_hint(failure),
         Error::Usage(_) => "--help",
         Error::Endpoint { .. } => "host:port, http://host:port or https://host:port",
-        Error::NoMember { failure: Some(failure), reasons, .. } if reasons.len() == 1 => {
+        Error::NoMember { failure: Some(failure), reasons, .. }
+            if reasons.len() == 1 || failure.is_refusal() =>
+        {
             return failure_hint(failure);
+        }
+        Error::NoRevision { .. } => {
+            "a --rev that no member has compacted and all have reached, or none for the latest"
         }
         Error::NoMember { .. } => {
             "--endpoints of other members, or --from ENDPOINT to take one all the same"
@@ -32,11 +37,23 @@ fn failure_hint(failure: &Failure) -> Option<String> {
         Failure::Unreachable(_) => {
             "--endpoints of members that run; --dial-timeout if they are far"
         }
+        // Other names can't be sent as the one that is meant.
+        Failure::CommonNameOnly(name) if !name.chars().all(is_of_host) => {
+            "--tls-pin with the SHA-256 of its certificate, if this is the server you mean"
+        }
         Failure::CommonNameOnly(name) => {
             return Some(format!(
                 "--tls-server-name {name} if this is the server you mean, or --tls-pin with its SHA-256"
             ));
         }
+        Failure::NotAccepted(_) => {
+            "--cert and --key of a certificate that an authority of this cluster has signed and \
+             that has not expired"
+        }
+        Failure::Dated(_) => {
+            "a new certificate for the member, or --tls-pin with the SHA-256 of this one"
+        }
+        Failure::NotPinned(_) => "--tls-pin with that SHA-256, if the member's owner confirms it",
         Failure::Tls(_) => {
             "--cacert, --cert and --key of this cluster, --tls-server-name if it goes by another name"
         }
@@ -47,9 +64,15 @@ fn failure_hint(failure: &Failure) -> Option<String> {
         Failure::Broken(_) => {
             "another member (--from), or more --retries; http:// and https:// differ"
         }
-        Failure::Unauthenticated(_) => "--user with the right password (ETCDCTL_PASSWORD)",
+        Failure::Unauthenticated(_) => {
+            "--user with the right password (ETCDCTL_PASSWORD); snapshots and HashKV need the root role"
+        }
         Failure::Denied(_) => "--user with the root role, which snapshots and HashKV need",
         Failure::Server(_) => return None,
     };
     Some(advice.into())
+}
+
+fn is_of_host(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "-._".contains(character)
 }
