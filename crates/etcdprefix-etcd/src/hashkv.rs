@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use etcd_client::{HashKvResponse, MaintenanceClient};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -58,14 +59,17 @@ pub struct MembersHashKv {
     pub members: Vec<MemberHash>,
     /// Those that were not asked or gave no answer, with the reason.
     pub missing: Vec<String>,
+    /// Those of `missing` that were asked and should have answered.
+    #[serde(skip)]
+    pub silent: Vec<String>,
 }
 
 impl MembersHashKv {
     /// Asks all members of a survey.
     ///
     /// # Errors
-    /// [`Error::NoMember`] if none can be asked or answers; [`Error::Member`] if one refuses: the user has no root
-    /// role, the revision is compacted or still to come. That members differ is none: see
+    /// [`Error::NoMember`] if none can be asked or answers; [`Error::NoRevision`] if the revision is compacted or
+    /// still to come; [`Error::Member`] if one refuses: the user has no root role. That members differ is none: see
     /// [`MembersHashKv::agree`].
     pub async fn ask(dialer: &Dialer, survey: &Survey, options: HashOptions) -> Result<Self> {
         let mut fresh;
@@ -73,12 +77,13 @@ impl MembersHashKv {
         let endpoints: Vec<_> = survey.asked.iter().map(|asked| asked.endpoint.clone()).collect();
         let mut round = 1;
         loop {
-            let asked = Self::ask_once(dialer, survey, options).await;
+            let asking = if round == 1 { Asking::Number } else { Asking::Latest };
+            let asked = Self::ask_once(dialer, survey, options, asking).await;
             let again = match &asked {
                 Ok(answers) => !answers.is_comparable(),
                 // The latest revision of one member may be compacted on another by now.
-                Err(Error::Member { failure: Failure::Server(why), .. }) => {
-                    options.revision.is_none() && why.contains("has been compacted")
+                Err(Error::NoRevision { why, .. }) => {
+                    options.revision.is_none() && is_compacted(why)
                 }
                 Err(_) => false,
             };
@@ -92,21 +97,29 @@ impl MembersHashKv {
         }
     }
 
-    async fn ask_once(dialer: &Dialer, survey: &Survey, options: HashOptions) -> Result<Self> {
-        let mut missing: Vec<String> = survey.failures().collect();
-        missing
-            .extend(survey.unasked().iter().map(|name| format!("{name}: not among the endpoints")));
+    async fn ask_once(
+        dialer: &Dialer,
+        survey: &Survey,
+        options: HashOptions,
+        asking: Asking,
+    ) -> Result<Self> {
+        let mut silent: Vec<String> = survey.failures().collect();
+        let unasked = survey.unasked().into_iter();
+        let mut missing: Vec<String> =
+            unasked.map(|name| format!("{name}: not among the endpoints")).collect();
         let (learners, voters): (Vec<_>, Vec<_>) =
             survey.connections().into_iter().partition(|(status, _)| status.is_learner);
         missing.extend(learners.iter().map(|(status, _)| format!("{}: a learner", status.title())));
         let latest = voters.iter().map(|(status, _)| status.revision).min();
-        let Some(latest) = latest else { return Err(survey.no_member()) };
+        let Some(latest) = latest else { return Err(no_voter(survey, missing)) };
         let revision = options.revision.unwrap_or(latest);
-        let members = ask_all(dialer, &voters, revision, options.timeout, &mut missing).await?;
+        let question = Question { revision, asking, timeout: options.timeout };
+        let members = ask_all(dialer, &voters, question, &mut silent).await?;
         if members.is_empty() {
-            return Err(Error::NoMember { reasons: missing, failure: None, passing: false });
+            return Err(Error::NoMember { reasons: silent, failure: None, passing: true });
         }
-        let mut answers = Self { revision, agree: false, members, missing };
+        missing.splice(..0, silent.iter().cloned());
+        let mut answers = Self { revision, agree: false, members, missing, silent };
         answers.agree = answers.groups().len() == 1;
         Ok(answers)
     }
@@ -148,20 +161,27 @@ impl MembersHashKv {
     }
 }
 
+/// None answered, or only learners did.
+fn no_voter(survey: &Survey, missing: Vec<String>) -> Error {
+    match survey.statuses().next() {
+        Some(_) => Error::NoMember { reasons: missing, failure: None, passing: false },
+        None => survey.no_member(),
+    }
+}
+
 /// Asks them side by side. Who does not answer is missing; who refuses fails the whole.
 async fn ask_all(
     dialer: &Dialer,
     voters: &[(&MemberStatus, &Connection)],
-    revision: i64,
-    timeout: Duration,
-    missing: &mut Vec<String>,
+    question: Question,
+    silent: &mut Vec<String>,
 ) -> Result<Vec<MemberHash>> {
     let mut tasks = JoinSet::new();
     for (index, (status, connection)) in voters.iter().enumerate() {
         let (name, connection) = (status.name.clone(), (*connection).clone());
         let dialer = dialer.clone();
         tasks.spawn(async move {
-            let answer = ask_one(&dialer, &connection, revision, timeout).await;
+            let answer = ask_one(&dialer, &connection, question).await;
             (index, name, answer, connection)
         });
     }
@@ -174,13 +194,48 @@ async fn ask_all(
             Ok((hash, compact_revision)) => {
                 hashes.push(MemberHash { endpoint, name, hash, compact_revision });
             }
-            Err(Failure::Silent(_) | Failure::Broken(_) | Failure::Unreachable(_)) => {
-                missing.push(format!("{endpoint}: no answer to HashKV"));
+            Err(failure @ (Failure::Silent(_) | Failure::Broken(_) | Failure::Unreachable(_))) => {
+                silent.push(format!("{endpoint}: no HashKV: {failure}"))
+            }
+            Err(Failure::Server(why)) if is_compacted(&why) || is_future(&why) => {
+                return Err(Error::NoRevision { endpoint, revision: question.revision, why });
             }
             Err(failure) => return Err(failure.at(&endpoint)),
         }
     }
     Ok(hashes)
+}
+
+/// As servers of all versions put it (`rpctypes/error.go`).
+fn is_compacted(why: &str) -> bool {
+    why.contains("required revision has been compacted")
+}
+
+fn is_future(why: &str) -> bool {
+    why.contains("required revision is a future revision")
+}
+
+/// What one member is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// The revision.
+    pub revision: i64,
+    /// How it is asked for.
+    pub asking: Asking,
+    /// For the answer.
+    pub timeout: Duration,
+}
+
+/// How a revision is asked for. It matters where it is the very one that is compacted, as that of a store
+/// that nobody has written to for long is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// By its number. A server of 3.5.6 or newer that compacted that one since it started answers with
+    /// what it hashed before, over an older compaction: nothing that its store still shows.
+    Number,
+    /// As the latest one, if it is that, which all servers answer from the store; if not, by its number,
+    /// and the member has read its store twice.
+    Latest,
 }
 
 /// HashKV of one member at a revision, and the revision up to which it has compacted.
@@ -190,12 +245,37 @@ async fn ask_all(
 pub async fn ask_one(
     dialer: &Dialer,
     connection: &Connection,
-    revision: i64,
-    timeout: Duration,
+    question: Question,
 ) -> Result<(u32, i64), Failure> {
     let mut client = dialer.log_in(connection).await?.client().maintenance_client();
-    let answer = within(timeout, client.hash_kv(revision)).await?;
-    // Only newer members say what they answer about; 0 is not said.
+    if question.asking == Asking::Latest
+        && let Some(answer) = as_latest(&mut client, question).await?
+    {
+        return Ok(answer);
+    }
+    match within(question.timeout, client.hash_kv(question.revision)).await {
+        // Servers up to 3.5.5 refuse the very revision that is compacted.
+        Err(Failure::Server(why)) if is_compacted(&why) => {
+            let latest = as_latest(&mut client, question).await?;
+            latest.ok_or(Failure::Server(why))
+        }
+        answer => about(&answer?, question.revision),
+    }
+}
+
+/// The answer about the latest revision, if that is the one in question.
+async fn as_latest(
+    client: &mut MaintenanceClient,
+    question: Question,
+) -> Result<Option<(u32, i64)>, Failure> {
+    let answer = within(question.timeout, client.hash_kv(0)).await?;
+    let latest = answer.header().map(|header| header.revision());
+    let asked_for = latest == Some(question.revision);
+    asked_for.then(|| about(&answer, question.revision)).transpose()
+}
+
+/// Only newer members say what they answer about; 0 is not said.
+fn about(answer: &HashKvResponse, revision: i64) -> Result<(u32, i64), Failure> {
     match answer.hash_revision() {
         other if other != 0 && other != revision => {
             Err(Failure::Server(format!("it answers about revision {other}, not {revision}")))
@@ -216,7 +296,8 @@ mod tests {
             compact_revision: *compact_revision,
         };
         let members = hashes.iter().enumerate().map(member).collect();
-        let mut answers = MembersHashKv { revision: 9, agree: false, members, missing: vec![] };
+        let mut answers =
+            MembersHashKv { revision: 9, agree: false, members, missing: vec![], silent: vec![] };
         answers.agree = answers.groups().len() == 1;
         answers
     }

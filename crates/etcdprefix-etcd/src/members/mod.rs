@@ -3,7 +3,7 @@
 mod choose;
 mod status;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tokio::task::JoinSet;
 
@@ -68,7 +68,7 @@ impl Survey {
     /// [`Error::NoMember`] if nobody told the list, [`Error::Endpoint`] for a URL that can't be used.
     pub fn cluster_endpoints(&self) -> Result<Vec<Endpoint>> {
         if self.listed.is_empty() {
-            return Err(self.no_member());
+            return Err(self.no_list());
         }
         let urls = self.listed.iter().filter_map(|listed| listed.client_urls.first());
         urls.map(|url| url.parse()).collect()
@@ -86,14 +86,12 @@ impl Survey {
         self.asked.iter().filter_map(|asked| asked.answer.as_ref().ok()).map(|(status, _)| status)
     }
 
-    /// The members that answered, one for each id, with connections to them.
+    /// The members that answered, one for each id, with connections to them; in the order of the endpoints.
     pub fn connections(&self) -> Vec<(&MemberStatus, &Connection)> {
         let answers = self.asked.iter().filter_map(|asked| asked.answer.as_ref().ok());
-        let mut members = BTreeMap::new();
-        for (status, connection) in answers {
-            members.entry(status.member_id).or_insert((status, connection));
-        }
-        members.into_values().collect()
+        let mut known = BTreeSet::new();
+        let members = answers.filter(|(status, _)| known.insert(status.member_id));
+        members.map(|(status, connection)| (status, connection)).collect()
     }
 
     /// For each endpoint that gave no status, why not.
@@ -104,11 +102,20 @@ impl Survey {
         })
     }
 
-    /// That none of the endpoints answers.
+    /// That none of the endpoints answers. One that refuses says more than one that is silent.
     pub fn no_member(&self) -> Error {
-        let failure = self.asked.iter().find_map(|asked| asked.answer.as_ref().err());
-        let passing = failure.is_some_and(Failure::is_passing);
+        let failures = || self.asked.iter().filter_map(|asked| asked.answer.as_ref().err());
+        let failure = failures().find(|failure| failure.is_refusal()).or(failures().next());
+        let passing = failures().any(Failure::is_passing);
         Error::NoMember { reasons: self.failures().collect(), failure: failure.cloned(), passing }
+    }
+
+    /// That nobody tells who else there is: learners don't, nor some members without quorum.
+    fn no_list(&self) -> Error {
+        let Some(status) = self.statuses().next() else { return self.no_member() };
+        let who = if status.is_learner { "it is a learner, which gives" } else { "it gave" };
+        let reason = format!("{}: {who} no member list", status.endpoint);
+        Error::NoMember { reasons: vec![reason], failure: None, passing: false }
     }
 }
 

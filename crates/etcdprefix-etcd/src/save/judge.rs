@@ -17,7 +17,7 @@ use etcdprefix_core::{ChangePrefix, Error as CoreError, Outcome, Target, change_
 use crate::client::{Connection, Dialer};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
-use crate::hashkv::ask_one;
+use crate::hashkv::{Asking, Question, ask_one};
 use crate::save::{Change, ProvedHashKv, SaveOptions, SharedProgress, unless_interrupted};
 
 /// What was found out about the file, and where it is now.
@@ -90,7 +90,9 @@ pub async fn judge(
 
 impl Sender<'_> {
     async fn hash_at(&self, revision: i64, timeout: Duration) -> Result<ProvedHashKv> {
-        let asked = ask_one(self.dialer, self.connection, revision, timeout).await;
+        // The file has nothing of before its compaction, so the answer must not, either.
+        let question = Question { revision, asking: Asking::Latest, timeout };
+        let asked = ask_one(self.dialer, self.connection, question).await;
         let (hash, compact_revision) =
             asked.map_err(|failure| failure.at(self.connection.endpoint()))?;
         Ok(ProvedHashKv { hash, revision, compact_revision })

@@ -1,7 +1,7 @@
 //! From flags to connections.
 
 use etcdprefix_etcd::members::Survey;
-use etcdprefix_etcd::{ClientOptions, Dialer, Endpoint, Error, Result, TlsOptions};
+use etcdprefix_etcd::{ClientOptions, Dialer, Endpoint, Result, TlsOptions};
 
 use crate::args::client::ClientArgs;
 use crate::exit::Exit;
@@ -78,17 +78,12 @@ fn asked_for(user: &str) -> Result<String, Failure> {
     })
 }
 
-/// That a survey has no answer from some of the endpoints.
-pub fn silent(survey: &Survey) -> Option<Failure> {
-    let error = survey.no_member();
-    let Error::NoMember { reasons, .. } = &error else { return None };
-    match reasons.first() {
-        Some(first) if survey.statuses().next().is_some() => {
-            let more = reasons.len().saturating_sub(1);
-            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-            Some(Failure::new(Exit::NoMember, format!("no answer from {first}{more}"), None))
-        }
-        Some(_) => Some(Failure::live(&error)),
-        None => None,
-    }
+/// That some of those who were asked gave no answer.
+pub fn silent(reasons: &[String]) -> Option<Failure> {
+    let first = reasons.first()?;
+    let more = match reasons.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    Some(Failure::new(Exit::NoMember, format!("no answer from {first}{more}"), None))
 }

@@ -30,7 +30,8 @@ fn status(args: &StatusArgs, global: Global) -> Result<Answer, Failure> {
     if survey.statuses().next().is_none() {
         return Err(Failure::live(&survey.no_member()));
     }
-    let failures = silent(&survey).into_iter().collect();
+    let silences: Vec<String> = survey.failures().collect();
+    let failures = silent(&silences).into_iter().collect();
     Ok(Answer { text: output::members::status(&survey, global.write_out), failures })
 }
 
@@ -39,20 +40,19 @@ fn hashkv(args: &HashKvArgs, global: Global) -> Result<Answer, Failure> {
     let revision = (args.rev != 0).then_some(args.rev);
     let defaults = HashOptions::default();
     let timeout = args.client.command_timeout().unwrap_or(defaults.timeout);
+    let options = HashOptions { revision, timeout };
     let asked = async {
         let survey = members.survey(args.cluster).await?;
-        let hashes =
-            MembersHashKv::ask(&members.dialer, &survey, HashOptions { revision, timeout }).await?;
-        Ok::<_, Error>((hashes, silent(&survey)))
+        MembersHashKv::ask(&members.dialer, &survey, options).await
     };
     let meter = crate::command::meter(global, "".as_ref(), &Asked::Look)?;
     meter.begin(Phase::Ask, 0);
-    let (hashes, silent) = super::wait(async {
+    let hashes = super::wait(async {
         let answered = unless_interrupted(&meter, asked).await;
         answered.map_err(|error| Failure::live(&error))
     })?;
     drop(meter);
     let differs = hashes.difference().map(|text| Failure::live(&Error::Differs(text)));
-    let failures = differs.into_iter().chain(silent).collect();
+    let failures = differs.into_iter().chain(silent(&hashes.silent)).collect();
     Ok(Answer { text: output::members::hashkv(&hashes, global.write_out), failures })
 }
