@@ -115,11 +115,14 @@ fn says_errors(status: &StatusResponse) -> bool {
 }
 
 /// The alarms of one member among the errors of a status, which have those of all members in the
-/// text form of `AlarmMember`: `memberID:10276657743932975437 alarm:NOSPACE `.
+/// text form of `AlarmMember`: `memberID:10276657743932975437 alarm:NOSPACE `. Without an id it may
+/// be anybody's: 3.5.1's corruption check raises it so, and the text form leaves a zero out.
 fn alarms_in(errors: &[String], member_id: u64) -> Vec<Alarm> {
     let own = format!("memberID:{member_id}");
     let words = errors.iter().map(|error| error.split_whitespace().collect::<Vec<_>>());
-    let mine = words.filter(|words| words.contains(&own.as_str()));
+    let mine = words.filter(|words| {
+        words.contains(&own.as_str()) || !words.iter().any(|word| word.starts_with("memberID:"))
+    });
     let names = mine.filter_map(|words| words.iter().find_map(|word| word.strip_prefix("alarm:")));
     names.map(Alarm::named).collect::<Vec<_>>()
 }
@@ -130,7 +133,7 @@ async fn listed_alarms(connection: &Connection, member_id: u64) -> Vec<Alarm> {
     let mut client = connection.client();
     let alarms = client.alarm(AlarmAction::Get, AlarmType::None, None);
     let Ok(alarms) = connection.ask(alarms).await else { return Vec::new() };
-    let own = alarms.alarms().iter().filter(|alarm| alarm.member_id() == member_id);
+    let own = alarms.alarms().iter().filter(|alarm| [member_id, 0].contains(&alarm.member_id()));
     let kinds = own.map(|alarm| match alarm.alarm() {
         AlarmType::Nospace => Alarm::Nospace,
         AlarmType::Corrupt => Alarm::Corrupt,
@@ -187,5 +190,6 @@ mod tests {
         assert_eq!(alarms_in(&errors, 7), [Alarm::Nospace, Alarm::Other]);
         assert_eq!(alarms_in(&errors, 77), [Alarm::Corrupt]);
         assert_eq!(alarms_in(&errors, 8), []);
+        assert_eq!(alarms_in(&["alarm:CORRUPT ".to_owned()], 8), [Alarm::Corrupt]);
     }
 }
