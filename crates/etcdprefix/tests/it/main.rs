@@ -28,5 +28,8 @@ mod damaged;
 mod differential;
 // The structure check that judges our output does refuse broken files made from it.
 mod oracle;
+// Live members: whom they believe, whom we believe, and whether they hold the same.
+#[cfg(feature = "live")]
+mod trust;
 // Runs the command; proves a rewritten snapshot.
 mod support;
