@@ -78,6 +78,28 @@ pub enum Error {
         /// The first of them.
         first: String,
     },
+    /// A sound snapshot that lacks what a member had before it was asked for.
+    #[error(
+        "{endpoint} lags behind: its snapshot ends at revision {revision}, but {seen} was there before"
+    )]
+    Lagging {
+        /// Who sent it.
+        endpoint: Endpoint,
+        /// Where it ends.
+        revision: i64,
+        /// What there was.
+        seen: i64,
+    },
+    /// The member can't tell its HashKV of the snapshot any more.
+    #[error(
+        "{endpoint} has compacted beyond revision {revision} of the snapshot meanwhile, so HashKV can't be compared"
+    )]
+    Overtaken {
+        /// Which.
+        endpoint: Endpoint,
+        /// The snapshot's.
+        revision: i64,
+    },
     /// The total time is over.
     #[error("not done within {0:?}")]
     OutOfTime(Duration),
@@ -192,7 +214,7 @@ impl Failure {
 
     /// Whether another member, or the same one later, may do better.
     pub fn is_passing(&self) -> bool {
-        !matches!(self, Self::Unauthenticated(_) | Self::Denied(_) | Self::Learner(_))
+        !(self.is_refusal() || matches!(self, Self::Learner(_)))
     }
 }
 

@@ -207,7 +207,7 @@ async fn ask_all(
 }
 
 /// As servers of all versions put it (`rpctypes/error.go`).
-fn is_compacted(why: &str) -> bool {
+pub(crate) fn is_compacted(why: &str) -> bool {
     why.contains("required revision has been compacted")
 }
 

@@ -98,7 +98,8 @@ impl Exit {
             }
             Live::NoMember { .. } | Live::TwoClusters { .. } => Self::NoMember,
             Live::Unsound { .. } => Self::Damaged,
-            Live::Differs(_) => Self::Differs,
+            Live::Differs(_) | Live::Lagging { .. } => Self::Differs,
+            Live::Overtaken { .. } => Self::Broken,
             Live::OutOfTime(_) | Live::WatchBehind { .. } => Self::Broken,
             Live::Core(error) => Self::of(error),
             Live::Interrupted => Self::Interrupted,

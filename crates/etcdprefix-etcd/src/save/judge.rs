@@ -16,8 +16,8 @@ use etcdprefix_core::{ChangePrefix, Error as CoreError, Outcome, Target, change_
 
 use crate::client::{Connection, Dialer};
 use crate::endpoint::Endpoint;
-use crate::error::{Error, Result};
-use crate::hashkv::{Asking, Question, ask_one};
+use crate::error::{Error, Failure, Result};
+use crate::hashkv::{Asking, Question, ask_one, is_compacted};
 use crate::save::{Change, ProvedHashKv, SaveOptions, SharedProgress, unless_interrupted};
 
 /// What was found out about the file, and where it is now.
@@ -93,18 +93,22 @@ impl Sender<'_> {
         // The file has nothing of before its compaction, so the answer must not, either.
         let question = Question { revision, asking: Asking::Latest, timeout };
         let asked = ask_one(self.dialer, self.connection, question).await;
-        let (hash, compact_revision) =
-            asked.map_err(|failure| failure.at(self.connection.endpoint()))?;
+        let endpoint = self.connection.endpoint();
+        let (hash, compact_revision) = asked.map_err(|failure| match failure {
+            Failure::Server(why) if is_compacted(&why) => {
+                Error::Overtaken { endpoint: endpoint.clone(), revision }
+            }
+            failure => failure.at(endpoint),
+        })?;
         Ok(ProvedHashKv { hash, revision, compact_revision })
     }
 
     fn check_is_latest(&self, facts: &Facts) -> Result<()> {
         match facts.store_revision {
-            Some(revision) if revision < self.seen_revision => Err(Error::Differs(format!(
-                "{} lags behind: its snapshot ends at revision {revision}, but {} was there before",
-                self.connection.endpoint(),
-                self.seen_revision
-            ))),
+            Some(revision) if revision < self.seen_revision => {
+                let endpoint = self.connection.endpoint().clone();
+                Err(Error::Lagging { endpoint, revision, seen: self.seen_revision })
+            }
             _ => Ok(()),
         }
     }

@@ -25,6 +25,8 @@ pub fn live_hint(error: &Error) -> Option<String> {
             "no snapshot of this cluster before it is known which member is right \
              (`etcdprefix endpoint hashkv --cluster`)"
         }
+        Error::Lagging { .. } => "again with the leader among the --endpoints",
+        Error::Overtaken { .. } => "again, while nobody compacts",
         Error::WatchBehind { .. } => "again when the cluster has a leader and rests a little",
         Error::OutOfTime(_) => "a longer --command-timeout, or none",
         _ => return None,
@@ -54,6 +56,7 @@ fn failure_hint(failure: &Failure) -> Option<String> {
             "a new certificate for the member, or --tls-pin with the SHA-256 of this one"
         }
         Failure::NotPinned(_) => "--tls-pin with that SHA-256, if the member's owner confirms it",
+        Failure::Tls(why) if why.contains("speak TLS") => "an http:// endpoint",
         Failure::Tls(_) => {
             "--cacert, --cert and --key of this cluster, --tls-server-name if it goes by another name"
         }

@@ -62,8 +62,12 @@ fn what_is_no_member_is_told() -> Result<()> {
     let line = "--retries 0 --dial-timeout 1s";
     for (endpoint, plain, tls) in [
         (closes, (23, "before any answer; this may be no etcd"), (22, "does not speak TLS")),
-        (web, (23, "before any answer; this may be no etcd"), (22, "perhaps http:// is meant")),
-        (rubbish, (23, "no answer within 5s"), (22, "perhaps http:// is meant")),
+        (
+            web,
+            (23, "before any answer; this may be no etcd"),
+            (22, "an http:// endpoint would fit"),
+        ),
+        (rubbish, (23, "no answer within 5s"), (22, "an http:// endpoint would fit")),
         (silent, (23, "no answer within 5s"), (21, "no connection within 1s")),
     ] {
         folder.save(&endpoint, line).refused(plain.0, &[&endpoint, plain.1]);
