@@ -41,6 +41,12 @@ impl Endpoint {
         self.security
     }
 
+    /// The same place, reached over TLS only.
+    pub fn over_tls(&self) -> Self {
+        let text = format!("https://{}", self.authority());
+        Self { text, security: Security::Tls, ..self.clone() }
+    }
+
     /// `host:port`, an IPv6 address in brackets.
     pub fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -66,17 +72,17 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let wrong = |why: &str| Error::Endpoint { text: text.into(), why: why.into() };
+        if text.contains('@') {
+            // It may have a password, which is not repeated.
+            let why = "an endpoint has no user in it; --user and ETCDCTL_PASSWORD are for that";
+            return Err(Error::Usage(why.into()));
+        }
         let (security, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Security::Plain, rest),
             Some(("https", rest)) => (Security::Tls, rest),
             Some((scheme, _)) => return Err(wrong(&format!("has the unknown scheme {scheme:?}"))),
             None => (Security::Unsaid, text),
         };
-        if rest.contains('@') {
-            // It may have a password, which is not repeated.
-            let why = "an endpoint has no user in it; --user and ETCDCTL_PASSWORD are for that";
-            return Err(Error::Usage(why.into()));
-        }
         // etcd itself advertises URLs with a slash at the end.
         let authority = rest.trim_end_matches('/');
         if authority.contains(['/', '?', '#']) {

@@ -90,14 +90,12 @@ pub enum Error {
         /// What there was.
         seen: i64,
     },
-    /// The member can't tell its HashKV of the snapshot any more.
-    #[error(
-        "{endpoint} has compacted beyond revision {revision} of the snapshot meanwhile, so HashKV can't be compared"
-    )]
+    /// A member can't tell its HashKV at that revision any more.
+    #[error("{endpoint} has compacted revision {revision} meanwhile, so HashKV can't be compared")]
     Overtaken {
         /// Which.
         endpoint: Endpoint,
-        /// The snapshot's.
+        /// The revision.
         revision: i64,
     },
     /// The total time is over.

@@ -53,7 +53,7 @@ exits! {
     NoMember = 21, "no member can be asked or taken: silent, learner, alarmed, cut off (--from)";
     Refused = 22, "a member refused: TLS, certificate, user, role";
     Broken = 23, "a member's stream or answer broke off, stalled or took too long";
-    Differs = 24, "HashKV differs among members, or between member and saved file";
+    Differs = 24, "members hold different data, or the saved file is not all that they hold";
     Written = 25, "somebody writes (endpoint quiet)";
     Interrupted = 130, "interrupted; the target is as it was";
 }

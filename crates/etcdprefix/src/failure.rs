@@ -55,7 +55,7 @@ impl Failure {
         match error {
             etcdprefix_etcd::Error::Core(error) => Self::core(error, asked),
             etcdprefix_etcd::Error::Interrupted => Self::core(&Error::Interrupted, asked),
-            error => Self::new(Exit::of_live(error), error.to_string(), live_hint(error)),
+            error => Self::new(Exit::of_live(error), error.to_string(), live_hint(error, asked)),
         }
     }
 
@@ -72,7 +72,7 @@ impl Failure {
     pub fn stdout(source: &io::Error) -> Self {
         let message = format!("the result cannot be written to standard output: {source}");
         let hint =
-            "a change-prefix is done nevertheless; `etcdprefix snapshot status` shows the file";
+            "what was to be done is done nevertheless; `etcdprefix snapshot status` shows the file";
         Self::new(Exit::Io, message, Some(hint.into()))
     }
 }

@@ -33,6 +33,9 @@ pub use tls::{Pin, TlsOptions};
 /// Go's client, too, raises what is asked for to this.
 const KEEPALIVE_MIN: Duration = Duration::from_secs(10);
 
+/// How a connection without TLS ended on which the member never said anything.
+pub(crate) const UNHEARD: &str = "before any answer";
+
 /// A stream of megabytes a millisecond starves on HTTP/2's 64 KiB.
 const WINDOW_BYTES: u32 = 4 << 20;
 
@@ -268,8 +271,8 @@ impl Connection {
     ) -> Result<T, Failure> {
         match within(self.request_timeout, request).await {
             Err(Failure::Broken(why)) if !self.heard.load(Ordering::Relaxed) => {
-                let perhaps = "perhaps it speaks TLS, and an https:// endpoint would fit";
-                Err(Failure::Broken(format!("{why} before the member said a word; {perhaps}")))
+                let perhaps = "this may be no etcd, or perhaps it speaks TLS, and an https:// endpoint would fit";
+                Err(Failure::Broken(format!("{why} {UNHEARD}; {perhaps}")))
             }
             answer => answer,
         }

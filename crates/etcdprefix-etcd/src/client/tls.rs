@@ -25,7 +25,8 @@ pub struct TlsOptions {
     pub cert: Option<PathBuf>,
     /// The client's private key: PKCS#8, PKCS#1 or SEC1, not encrypted.
     pub key: Option<PathBuf>,
-    /// Believes any certificate, so anybody in between can read and change everything.
+    /// Believes any certificate, so anybody in between can read and change everything; not if there
+    /// are pins.
     pub skip_verify: bool,
     /// The name to look for in certificates instead of the endpoint's host.
     pub server_name: Option<String>,
@@ -99,17 +100,20 @@ impl TlsOptions {
     }
 
     fn trust(&self) -> Result<Trust> {
-        if self.skip_verify {
-            return Ok(Trust::Blind);
-        }
+        // First: an old script's variable must not undo what was asked for by name.
         if !self.pins.is_empty() {
             return Ok(Trust::Pinned(self.pins.iter().map(|pin| pin.0).collect()));
         }
+        if self.skip_verify {
+            return Ok(Trust::Blind);
+        }
         let mut roots = RootCertStore::empty();
+        let mut named = Vec::new();
         match &self.ca {
             Some(path) => {
-                for certificate in certificates(path)? {
-                    let added = roots.add(certificate);
+                named = certificates(path)?;
+                for certificate in &named {
+                    let added = roots.add(certificate.clone());
                     added
                         .map_err(|why| Error::File { path: path.clone(), why: why.to_string() })?;
                 }
@@ -120,7 +124,7 @@ impl TlsOptions {
                 roots.add_parsable_certificates(system.certs);
             }
         }
-        Ok(Trust::Chain { roots, given_name: self.server_name.clone() })
+        Ok(Trust::Chain { roots, certificates: named, given_name: self.server_name.clone() })
     }
 }
 

@@ -25,6 +25,9 @@ pub enum Trust {
     Chain {
         /// The authorities.
         roots: RootCertStore,
+        /// Their certificates, if the user named them. A member may show one of these itself, as with a
+        /// self-signed certificate that stands for its own authority.
+        certificates: Vec<CertificateDer<'static>>,
         /// A name given by the user: it may also be a common name, where there is no other name.
         given_name: Option<String>,
     },
@@ -68,7 +71,7 @@ impl Verifier {
 
     fn chain(
         &self,
-        roots: &RootCertStore,
+        (roots, own): (&RootCertStore, &[CertificateDer<'static>]),
         given: Option<&str>,
         presented: (&CertificateDer<'_>, &[CertificateDer<'_>]),
         name: &ServerName<'_>,
@@ -76,14 +79,18 @@ impl Verifier {
     ) -> Result<(), rustls::Error> {
         let (der, intermediates) = presented;
         let certificate = ParsedCertificate::try_from(der)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(
-            &certificate,
-            roots,
-            intermediates,
-            now,
-            algorithms,
-        )?;
+        if own.contains(der) {
+            in_time(der, now)?;
+        } else {
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(
+                &certificate,
+                roots,
+                intermediates,
+                now,
+                algorithms,
+            )?;
+        }
         let named = verify_server_name(&certificate, name);
         match common_name_only(der) {
             Some(common) if given == Some(common.as_str()) => Ok(()),
@@ -95,6 +102,20 @@ impl Verifier {
 
 fn other(error: impl std::error::Error + Send + Sync + 'static) -> rustls::Error {
     CertificateError::Other(OtherError(Arc::new(error))).into()
+}
+
+/// The dates of a certificate that is believed by itself.
+fn in_time(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let certificate = Certificate::from_der(der);
+    let validity = certificate.map_err(|_| CertificateError::BadEncoding)?.tbs_certificate.validity;
+    let now = now.as_secs();
+    if now < validity.not_before.to_unix_duration().as_secs() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > validity.not_after.to_unix_duration().as_secs() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
 }
 
 /// The common name of a certificate that has no other name.
@@ -137,9 +158,10 @@ impl ServerCertVerifier for Verifier {
                     return Err(other(NotPinned(hex(&digest))));
                 }
             }
-            Trust::Chain { roots, given_name } => {
-                let presented = (end_entity, intermediates);
-                self.chain(roots, given_name.as_deref(), presented, server_name, now)?;
+            Trust::Chain { roots, certificates, given_name } => {
+                let (presented, trusted) =
+                    ((end_entity, intermediates), (roots, &certificates[..]));
+                self.chain(trusted, given_name.as_deref(), presented, server_name, now)?;
             }
         }
         Ok(ServerCertVerified::assertion())

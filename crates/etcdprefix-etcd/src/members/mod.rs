@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use tokio::task::JoinSet;
 
-use crate::client::{Connection, Dialer};
+use crate::client::{Connection, Dialer, UNHEARD};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Failure, Result};
 
@@ -52,7 +52,9 @@ impl Survey {
     pub async fn take(dialer: &Dialer, endpoints: &[Endpoint]) -> Result<Self> {
         let mut asked = ask_all(dialer, endpoints).await;
         one_cluster(&asked)?;
-        let listed = member_list(dialer, &asked).await;
+        let limit = dialer.options().request_timeout.saturating_mul(2);
+        let listed = tokio::time::timeout(limit, member_list(dialer, &asked)).await;
+        let listed = listed.unwrap_or_default();
         for (status, _) in asked.iter_mut().filter_map(|asked| asked.answer.as_mut().ok()) {
             let own = listed.iter().find(|listed| listed.id == status.member_id);
             status.name = own.map(|own| own.name.clone());
@@ -64,14 +66,35 @@ impl Survey {
 
     /// The client URLs of all members, one each, if the member list is there and tells them.
     ///
+    /// Who was asked over TLS is asked over TLS again, whatever scheme a member tells: it must not be
+    /// able to have a password sent in clear.
+    ///
     /// # Errors
     /// [`Error::NoMember`] if nobody told the list, [`Error::Endpoint`] for a URL that can't be used.
-    pub fn cluster_endpoints(&self) -> Result<Vec<Endpoint>> {
+    pub fn cluster_endpoints(&self, dialer: &Dialer) -> Result<Vec<Endpoint>> {
         if self.listed.is_empty() {
             return Err(self.no_list());
         }
+        let secure = self.asked.iter().any(|asked| !dialer.is_plain(&asked.endpoint));
         let urls = self.listed.iter().filter_map(|listed| listed.client_urls.first());
-        urls.map(|url| url.parse()).collect()
+        let endpoints = urls.map(|url| {
+            let endpoint: Endpoint = url.parse()?;
+            Ok(if secure { endpoint.over_tls() } else { endpoint })
+        });
+        endpoints.collect()
+    }
+
+    /// The same, and all other members of the list, at the URLs that it tells. Where it is not told or
+    /// can't be used, the same alone.
+    ///
+    /// # Errors
+    /// As [`Survey::take`].
+    pub async fn widened(&self, dialer: &Dialer) -> Result<Self> {
+        let mut endpoints: Vec<_> = self.asked.iter().map(|asked| asked.endpoint.clone()).collect();
+        if !self.unasked().is_empty() {
+            endpoints.extend(self.cluster_endpoints(dialer).unwrap_or_default());
+        }
+        Self::take(dialer, &endpoints).await
     }
 
     /// Members of the list that none of the endpoints leads to, by name or else by id.
@@ -150,7 +173,7 @@ async fn ask(dialer: &Dialer, endpoint: &Endpoint) -> Result<(MemberStatus, Conn
 /// Who ends a connection before the first answer may be anybody.
 fn stranger(failure: Failure) -> Failure {
     match failure {
-        Failure::Broken(why) => Failure::Broken(format!(
+        Failure::Broken(why) if !why.contains(UNHEARD) => Failure::Broken(format!(
             "{why} before any answer; this may be no etcd, or one that wants TLS"
         )),
         failure => failure,

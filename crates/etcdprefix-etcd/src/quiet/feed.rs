@@ -133,7 +133,7 @@ pub async fn present(connection: &Connection) -> Result<(u64, i64), Failure> {
 /// Whether this is the compaction's own revision: a watch may begin there, but is not told that the
 /// deletes of it are gone. Where the compaction is later, the member cancels the watch.
 pub async fn is_compacted_at(connection: &Connection, revision: i64) -> Result<bool, Failure> {
-    let before = can_read_at(connection, revision - 1).await?;
+    let before = can_read_at(connection, revision.saturating_sub(1)).await?;
     Ok(!before && can_read_at(connection, revision).await?)
 }
 

@@ -35,8 +35,9 @@ impl State {
     /// Each revision has an event, so one that has none was lost.
     pub fn expect_next(&mut self, revision: i64) {
         let last = self.classifier.revision();
-        if revision > last + 1 {
-            self.add_gap("no events came of them", last + 1, revision - 1);
+        if revision > last.saturating_add(1) {
+            let first = last.saturating_add(1);
+            self.add_gap("no events came of them", first, revision.saturating_sub(1));
         }
     }
 

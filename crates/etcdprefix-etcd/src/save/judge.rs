@@ -1,6 +1,7 @@
 //! What is done with a whole file before it gets its name.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,10 +56,16 @@ pub async fn judge(
     options: &SaveOptions,
     progress: &SharedProgress,
 ) -> Result<Judged> {
-    let file = File { received, options: options.clone(), progress: progress.clone() };
+    let file = File {
+        received,
+        options: options.clone(),
+        progress: progress.clone(),
+        seen_revision: sender.seen_revision,
+    };
     let endpoint = sender.connection.endpoint().clone();
     let (file, ours) = if options.verify_members {
-        let (file, ours) = blocking(move || file.hash()).await?;
+        let endpoint = endpoint.clone();
+        let (file, ours) = blocking(move || file.hash(&endpoint)).await?;
         (file, Some(ours))
     } else {
         (file, None)
@@ -69,13 +76,22 @@ pub async fn judge(
             None => Ok(None),
         }
     };
-    // The member reads its store while the file is read here.
+    // The member reads its store while the file is read here. The file is waited for in any case: as long
+    // as somebody reads it, it is not gone.
     let read = blocking(move || file.read(&endpoint));
-    let ((file, mut facts), theirs) =
-        unless_interrupted(progress.as_ref(), async { tokio::try_join!(read, theirs) }).await?;
+    let theirs = unless_interrupted(progress.as_ref(), theirs);
+    let (mut read, mut theirs) = (pin!(read), pin!(theirs));
+    let ((file, mut facts), theirs) = tokio::select! {
+        read = &mut read => (read?, theirs.await?),
+        theirs = &mut theirs => {
+            let read = read.await;
+            let theirs = theirs?;
+            (read?, theirs)
+        }
+    };
     facts.store_revision = ours.as_ref().map(|ours| ours.revision).or(facts.store_revision);
-    sender.check_is_latest(&facts)?;
-    let (file, hashkv) = match (ours, theirs) {
+    facts.warnings.extend(sender.lag(&facts, options)?);
+    let (file, hashkv) = match (ours.clone(), theirs) {
         (Some(ours), Some(theirs)) => {
             let endpoint = sender.connection.endpoint().clone();
             let (file, proved) = blocking(move || file.compare(&endpoint, &ours, theirs)).await?;
@@ -103,13 +119,18 @@ impl Sender<'_> {
         Ok(ProvedHashKv { hash, revision, compact_revision })
     }
 
-    fn check_is_latest(&self, facts: &Facts) -> Result<()> {
-        match facts.store_revision {
-            Some(revision) if revision < self.seen_revision => {
-                let endpoint = self.connection.endpoint().clone();
-                Err(Error::Lagging { endpoint, revision, seen: self.seen_revision })
-            }
-            _ => Ok(()),
+    /// A file that lacks what somebody was told of is refused, or warned of where its member was asked for
+    /// by name.
+    fn lag(&self, facts: &Facts, options: &SaveOptions) -> Result<Option<String>> {
+        let lagging = facts.store_revision.filter(|revision| *revision < self.seen_revision);
+        let lagging = lagging.map(|revision| Error::Lagging {
+            endpoint: self.connection.endpoint().clone(),
+            revision,
+            seen: self.seen_revision,
+        });
+        match lagging {
+            Some(error) if options.from.is_none() => Err(error),
+            lagging => Ok(lagging.map(|error| error.to_string())),
         }
     }
 }
@@ -119,6 +140,7 @@ struct File {
     received: Received,
     options: SaveOptions,
     progress: SharedProgress,
+    seen_revision: i64,
 }
 
 impl File {
@@ -128,7 +150,11 @@ impl File {
 
     /// Reads all of it, checking it if it is to be.
     fn read(self, endpoint: &Endpoint) -> Result<(Self, Facts)> {
-        let facts = if self.options.check { self.check(endpoint)? } else { self.look() };
+        let facts = if self.options.check {
+            self.check(endpoint).map_err(|error| blame(endpoint, error))?
+        } else {
+            self.look()
+        };
         // Looking at a file turns an interruption into a warning like any other.
         if self.progress.interrupted() {
             return Err(Error::Interrupted);
@@ -166,6 +192,7 @@ impl File {
             Ok(status) => Facts {
                 status_hash: Some(status.hash),
                 revision: Some(status.revision),
+                store_revision: self.store_revision(status.revision),
                 ..Facts::default()
             },
             Err(error) => {
@@ -174,9 +201,24 @@ impl File {
         }
     }
 
+    /// Where the store stands. It matters only if the last record comes short of what there was, which a
+    /// compaction may have removed.
+    fn store_revision(&self, last_revision: i64) -> Option<i64> {
+        if last_revision >= self.seen_revision {
+            return Some(last_revision);
+        }
+        let snapshot = self.snapshot().ok()?;
+        let hashed = hash_kv(&snapshot, 0, self.options.threads, self.progress.as_ref());
+        hashed.ok().map(|hashed| hashed.revision)
+    }
+
     /// HashKV at the file's own revision, and what that is.
-    fn hash(self) -> Result<(Self, HashKv)> {
-        let ours = hash_kv(&self.snapshot()?, 0, self.options.threads, self.progress.as_ref())?;
+    fn hash(self, endpoint: &Endpoint) -> Result<(Self, HashKv)> {
+        let threads = self.options.threads;
+        let ours = self
+            .snapshot()
+            .and_then(|snapshot| Ok(hash_kv(&snapshot, 0, threads, self.progress.as_ref())?));
+        let ours = ours.map_err(|error| blame(endpoint, error))?;
         Ok((self, ours))
     }
 
@@ -213,13 +255,16 @@ impl File {
     /// Rewrites it, if it is to be, and gives the file its name, if it is to be kept.
     fn publish(self) -> Result<(Option<PathBuf>, Option<Outcome>, Vec<String>)> {
         let target = self.options.saved_target().to_owned();
-        let outcome = self.options.change.as_ref().map(|change| self.change(change)).transpose()?;
         let keep = self.options.change.as_ref().is_none_or(|change| change.keep.is_some());
+        if keep {
+            // Before the change, after which no signal counts any more.
+            self.progress.begin(Phase::Sync, 0);
+            self.received.sync()?;
+        }
+        let outcome = self.options.change.as_ref().map(|change| self.change(change)).transpose()?;
         if !keep {
             return Ok((None, outcome, Vec::new()));
         }
-        self.progress.begin(Phase::Sync, 0);
-        self.received.sync()?;
         self.progress.begin(Phase::Publish, 0);
         if self.progress.interrupted() && outcome.is_none() {
             return Err(Error::Interrupted);
@@ -238,6 +283,17 @@ impl File {
         };
         let snapshot = self.snapshot()?;
         Ok(change_prefix_of(Arc::new(RealDisk), snapshot, &options, self.progress.as_ref())?)
+    }
+}
+
+/// The file has no name yet, so what is damaged is what the member sent.
+fn blame(endpoint: &Endpoint, error: Error) -> Error {
+    match error {
+        Error::Core(CoreError::Damaged { damage, at, .. }) => {
+            let first = format!("{damage}{at}");
+            Error::Unsound { endpoint: endpoint.clone(), errors: 1, first }
+        }
+        error => error,
     }
 }
 

@@ -227,7 +227,8 @@ impl<'a> Run<'a> {
             self.compare_members(&survey).await?;
         }
         broken.push(member.member_id);
-        let seen_revision = self.seen_revision(&survey);
+        let revisions = survey.statuses().map(|status| status.revision);
+        let seen_revision = revisions.max().unwrap_or_default();
         let start = Instant::now();
         let following = Following {
             target: self.options.saved_target(),
@@ -314,17 +315,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The least revision that the snapshot must have, unless the member was asked for whatever it has.
-    fn seen_revision(&self, survey: &Survey) -> i64 {
-        match self.options.from {
-            Some(_) => 0,
-            None => survey.statuses().map(|status| status.revision).max().unwrap_or_default(),
-        }
-    }
-
     async fn compare_members(&mut self, survey: &Survey) -> Result<()> {
         let options = HashOptions { revision: None, timeout: self.options.hash_timeout };
-        let hashes = MembersHashKv::ask(self.dialer, survey, options).await?;
+        // All members, not only those that the snapshot may come from.
+        let wide = survey.widened(self.dialer).await?;
+        let hashes = MembersHashKv::ask(self.dialer, &wide, options).await.map_err(overtaken)?;
         if let Some(difference) = hashes.difference() {
             return Err(Error::Differs(difference));
         }
@@ -379,6 +374,14 @@ pub async fn unless_interrupted<T>(
     tokio::select! {
         done = work => done,
         () = interrupted => Err(Error::Interrupted),
+    }
+}
+
+/// Members that compact, while all are asked about one revision, were not asked wrongly.
+fn overtaken(error: Error) -> Error {
+    match error {
+        Error::NoRevision { endpoint, revision, .. } => Error::Overtaken { endpoint, revision },
+        error => error,
     }
 }
 

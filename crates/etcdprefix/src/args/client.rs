@@ -18,7 +18,6 @@ pub struct ClientArgs {
         long,
         env = "ETCDCTL_ENDPOINTS",
         value_name = "URL",
-        value_delimiter = ',',
         default_value = DEFAULT_ENDPOINT,
         hide_env_values = true
     )]

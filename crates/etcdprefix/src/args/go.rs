@@ -27,7 +27,9 @@ impl FromStr for GoDuration {
             seconds += part;
             rest = after;
         }
-        Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| wrong())
+        // Go counts nanoseconds in 63 bits.
+        let go = seconds < i64::MAX as f64 / 1e9;
+        Duration::try_from_secs_f64(seconds).ok().filter(|_| go).map(Self).ok_or_else(wrong)
     }
 }
 
@@ -90,7 +92,19 @@ mod tests {
         ] {
             assert_eq!(millis(text), Ok(expected), "{text}");
         }
-        for text in ["", "5", "s", "-5s", "5 s", "5x", "1..5s", "+", "99999999999999999999h"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "5 s",
+            "5x",
+            "1..5s",
+            "+",
+            "99999999999999999999h",
+            "5124095576030000h",
+            "3000000h",
+        ] {
             assert!(millis(text).is_err(), "{text}");
         }
     }

@@ -4,6 +4,7 @@ pub mod change_prefix;
 pub mod check;
 pub mod client;
 pub mod endpoint;
+mod etcdctl;
 pub mod go;
 pub mod hashkv;
 pub mod names;
@@ -148,6 +149,7 @@ pub fn parse(words: Vec<OsString>) -> Result<Invocation, clap::Error> {
     let name = words.first().map_or(Name::Own, |word| Name::of(word));
     match name {
         Name::Own => {
+            let words = etcdctl::reordered(words);
             let matches = without_empty(Cli::command()).try_get_matches_from(words)?;
             let Cli { global, command } = Cli::from_arg_matches(&matches)?;
             Ok(Invocation { global, command })

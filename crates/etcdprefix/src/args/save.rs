@@ -24,7 +24,8 @@ Examples:
 
 The member is the leader of the endpoints, or else the voter that has applied most; never
 a learner, nor one that is cut off or has a CORRUPT alarm, unless --from names it. The
-user needs the root role where authentication is on.
+user needs the root role where authentication is on. Flags of the connection may stand in
+front of `snapshot`, as etcdctl takes them.
 
 ";
 

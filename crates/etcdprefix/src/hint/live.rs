@@ -2,23 +2,27 @@
 
 use etcdprefix_etcd::{Error, Failure};
 
-/// The advice for `error`, if there is any that helps.
-pub fn live_hint(error: &Error) -> Option<String> {
+use crate::hint::Asked;
+
+/// The advice for `error`, met when doing what was `asked`, if there is any that helps.
+pub fn live_hint(error: &Error, asked: &Asked) -> Option<String> {
+    let saves = matches!(asked, Asked::Save(_));
     let advice = match error {
-        Error::Member { failure, .. } => return failure_hint(failure),
+        Error::Member { failure, .. } => return failure_hint(failure, saves),
         Error::Usage(_) => "--help",
         Error::Endpoint { .. } => "host:port, http://host:port or https://host:port",
         Error::NoMember { failure: Some(failure), reasons, .. }
             if reasons.len() == 1 || failure.is_refusal() =>
         {
-            return failure_hint(failure);
+            return failure_hint(failure, saves);
         }
         Error::NoRevision { .. } => {
             "a --rev that no member has compacted and all have reached, or none for the latest"
         }
-        Error::NoMember { .. } => {
+        Error::NoMember { .. } if saves => {
             "--endpoints of other members, or --from ENDPOINT to take one all the same"
         }
+        Error::NoMember { .. } => "--endpoints of other members",
         Error::TwoClusters { .. } => "--endpoints of one cluster",
         Error::Unsound { .. } => "--from another member; this one's database is damaged",
         Error::Differs(_) => {
@@ -34,7 +38,7 @@ pub fn live_hint(error: &Error) -> Option<String> {
     Some(advice.into())
 }
 
-fn failure_hint(failure: &Failure) -> Option<String> {
+fn failure_hint(failure: &Failure, saves: bool) -> Option<String> {
     let advice = match failure {
         Failure::Unreachable(_) => {
             "--endpoints of members that run; --dial-timeout if they are far"
@@ -64,6 +68,7 @@ fn failure_hint(failure: &Failure) -> Option<String> {
         Failure::Stalled { .. } => "another member (--from), or a longer --idle-timeout",
         Failure::Damaged { .. } => "more --retries, or another member (--from)",
         Failure::Learner(_) => "an endpoint of a member that votes",
+        Failure::Broken(_) if !saves => "again, or another member; http:// and https:// differ",
         Failure::Broken(_) => {
             "another member (--from), or more --retries; http:// and https:// differ"
         }

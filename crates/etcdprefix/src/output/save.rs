@@ -7,7 +7,7 @@ use etcdprefix_etcd::save::Saved;
 use serde_json::{Value, json};
 
 use crate::args::Format;
-use crate::output::text::{count, one_line, path, thousands};
+use crate::output::text::{one_line, path, thousands};
 use crate::output::{fields, human, humanize};
 
 /// What goes to stdout.
@@ -64,7 +64,9 @@ fn rows(saved: &Saved) -> Vec<(&'static str, String)> {
         ("checked", checked(saved.checked).into()),
     ];
     rows.extend(saved.members_hashkv.as_ref().map(|hashes| {
-        let members = count(hashes.members.len() as u64, "member");
+        let (asked, missing) = (hashes.members.len(), hashes.missing.len());
+        let all = if missing == 0 { String::new() } else { format!(" of {}", asked + missing) };
+        let members = format!("{asked}{all} member{}", if asked + missing == 1 { "" } else { "s" });
         ("members", format!("HashKV of {members} is the same at revision {}", hashes.revision))
     }));
     rows.extend(saved.hashkv.map(|kv| {

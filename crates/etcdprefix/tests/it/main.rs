@@ -20,6 +20,9 @@ mod contract;
 // `snapshot save` from real members, whole and broken.
 #[cfg(feature = "live")]
 mod save;
+// `endpoint quiet`: a writer, an interruption.
+#[cfg(feature = "live")]
+mod quiet;
 // `verify` on output that others made or laid out anew.
 mod verify;
 // Damaged and random files: refused with a documented code, nothing touched.

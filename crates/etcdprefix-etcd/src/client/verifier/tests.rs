@@ -53,7 +53,8 @@ fn by_chain(
 ) -> Result<(), rustls::Error> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
-    judged(Trust::Chain { roots, given_name: given.map(String::from) }, der, given)
+    let given_name = given.map(String::from);
+    judged(Trust::Chain { roots, certificates: vec![], given_name }, der, given)
 }
 
 fn only_common_name(result: Result<(), rustls::Error>) -> Option<String> {
@@ -117,4 +118,28 @@ fn a_pin_is_of_one_certificate_and_makes_up_for_all_else() {
     let refused = pinned(&[[0; 32]]).unwrap_err();
     assert!(refused.to_string().contains(&hex(&pin)), "{refused}");
     assert!(pinned(&[]).is_err());
+}
+
+#[test]
+fn a_self_signed_certificate_stands_for_itself_by_name_and_date_only_if_it_is_named() {
+    let own = |year, names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = date_time_ymd(year, 1, 1);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    };
+    let believed = |named: &CertificateDer<'static>, shown: &CertificateDer<'static>| {
+        let mut roots = RootCertStore::empty();
+        roots.add(named.clone()).unwrap();
+        let certificates = vec![named.clone()];
+        judged(Trust::Chain { roots, certificates, given_name: None }, shown, None)
+    };
+    let named = own(2999, &["10.0.0.1"]);
+    believed(&named, &named).unwrap();
+    assert!(believed(&named, &own(2999, &["10.0.0.1"])).is_err());
+    let old = own(2000, &["10.0.0.1"]);
+    assert!(believed(&old, &old).unwrap_err().to_string().contains("Expired"));
+    let other = own(2999, &["10.0.0.2"]);
+    assert!(believed(&other, &other).is_err());
 }

@@ -3,9 +3,11 @@
 use etcdprefix_etcd::members::Survey;
 use etcdprefix_etcd::{ClientOptions, Dialer, Endpoint, Result, TlsOptions};
 
+use crate::args::Global;
 use crate::args::client::ClientArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 
 /// Who to ask, and how.
 pub struct Members {
@@ -19,10 +21,20 @@ impl Members {
         let user = user(args)?;
         let known = || -> Result<Self> {
             let options = ClientOptions { user, ..options(args)? };
-            let endpoints = args.endpoints.iter().map(|endpoint| endpoint.parse());
-            Ok(Self { endpoints: endpoints.collect::<Result<_>>()?, dialer: Dialer::new(options)? })
+            let endpoints = args.endpoints.iter().map(|endpoints| several(endpoints));
+            let endpoints: Vec<Vec<_>> = endpoints.collect::<Result<_>>()?;
+            Ok(Self { endpoints: endpoints.concat(), dialer: Dialer::new(options)? })
         };
         known().map_err(|error| Failure::live(&error))
+    }
+
+    /// Warns before a password leaves in clear.
+    pub fn warn(&self, global: Global) {
+        let plain = self.endpoints.iter().find(|endpoint| self.dialer.is_plain(endpoint));
+        let plain = plain.filter(|_| self.dialer.options().user.is_some() && !global.quiet);
+        if let Some(endpoint) = plain {
+            output::diagnose(&format!("warning: the password goes to {endpoint} in clear: no TLS"));
+        }
     }
 
     /// Asks all endpoints, or all members that they tell of.
@@ -31,8 +43,16 @@ impl Members {
         if !cluster {
             return Ok(survey);
         }
-        Survey::take(&self.dialer, &survey.cluster_endpoints()?).await
+        Survey::take(&self.dialer, &survey.cluster_endpoints(&self.dialer)?).await
     }
+}
+
+/// Endpoints between commas. A password in a URL may have a comma, so that is looked for first.
+fn several(endpoints: &str) -> Result<Vec<Endpoint>> {
+    if endpoints.contains('@') {
+        return endpoints.parse().map(|endpoint| vec![endpoint]);
+    }
+    endpoints.split(',').map(|endpoint| endpoint.parse()).collect()
 }
 
 fn options(args: &ClientArgs) -> Result<ClientOptions> {

@@ -37,6 +37,7 @@ fn status(args: &StatusArgs, global: Global) -> Result<Answer, Failure> {
 
 fn hashkv(args: &HashKvArgs, global: Global) -> Result<Answer, Failure> {
     let members = Members::new(&args.client)?;
+    members.warn(global);
     let revision = (args.rev != 0).then_some(args.rev);
     let defaults = HashOptions::default();
     let timeout = args.client.command_timeout().unwrap_or(defaults.timeout);

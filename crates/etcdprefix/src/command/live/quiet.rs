@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use etcdprefix_core::progress::{Phase, Progress};
+use etcdprefix_etcd::Result;
 use etcdprefix_etcd::quiet::{QuietReport, QuietWatch};
-use etcdprefix_etcd::{Error, Result};
+use etcdprefix_etcd::save::unless_interrupted;
 
 use super::client::Members;
 use crate::args::Global;
@@ -16,12 +17,10 @@ use crate::hint::Asked;
 use crate::output;
 use crate::output::progress::Meter;
 
-/// How often an interruption is looked for.
-const TICK: Duration = Duration::from_millis(100);
-
 /// Watches; the result is what was seen in the form asked for.
 pub fn run(args: &QuietArgs, global: Global) -> Result<Answer, Failure> {
     let members = Members::new(&args.client)?;
+    members.warn(global);
     let report = watch(&members, args.time.0, global)?;
     let failures = (!report.quiet).then(|| written(&report)).into_iter().collect();
     Ok(Answer { text: output::quiet::render(&report, global.write_out), failures })
@@ -31,7 +30,7 @@ pub fn run(args: &QuietArgs, global: Global) -> Result<Answer, Failure> {
 fn watch(members: &Members, time: Duration, global: Global) -> Result<QuietReport, Failure> {
     let meter = crate::command::meter(global, "".as_ref(), &Asked::Look)?;
     super::wait(async {
-        let seen = see(members, time, &meter).await;
+        let seen = unless_interrupted(&meter, see(members, time, &meter)).await;
         seen.map_err(|error| Failure::live(&error))
     })
 }
@@ -40,12 +39,7 @@ async fn see(members: &Members, time: Duration, meter: &Meter) -> Result<QuietRe
     let watch = QuietWatch::start(&members.dialer, &members.endpoints).await?;
     meter.begin(Phase::Watch, 0);
     let end = tokio::time::Instant::now() + time;
-    while tokio::time::Instant::now() < end {
-        if meter.interrupted() {
-            return Err(Error::Interrupted);
-        }
-        tokio::time::sleep_until(end.min(tokio::time::Instant::now() + TICK)).await;
-    }
+    tokio::time::sleep_until(end).await;
     meter.begin(Phase::Ask, 0);
     watch.stop().await
 }

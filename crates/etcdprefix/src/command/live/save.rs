@@ -20,6 +20,7 @@ use crate::output;
 pub fn run(args: &SaveArgs, global: Global) -> Result<String, Failure> {
     let options = options(args)?;
     let members = Members::new(&patient(&args.client))?;
+    members.warn(global);
     let saved = receive(&members, &options, global)?;
     output::warn(&saved.warnings, global);
     Ok(output::save::render(&saved, &args.file, global.write_out))
