@@ -35,28 +35,14 @@ pub enum Trust {
 
 /// A certificate without any subject alternative name, and its common name. Go accepted it up to
 /// 1.14, so servers of that age have such.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("no subject alternative name, only the common name {0:?}")]
 pub struct CommonNameOnly(pub String);
 
-impl fmt::Display for CommonNameOnly {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no subject alternative name, only the common name {:?}", self.0)
-    }
-}
-
-impl std::error::Error for CommonNameOnly {}
-
 /// A certificate that is not the pinned one: the SHA-256 of what came.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("not a pinned certificate: {0}")]
 pub struct NotPinned(pub String);
-
-impl fmt::Display for NotPinned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a pinned certificate: {}", self.0)
-    }
-}
-
-impl std::error::Error for NotPinned {}
 
 /// rustls' verifier with the exceptions that old servers need.
 pub struct Verifier {

@@ -72,7 +72,7 @@ impl MemberStatus {
         }
     }
 
-    pub(super) async fn ask(connection: &Connection) -> Result<Self, Failure> {
+    pub(crate) async fn ask(connection: &Connection) -> Result<Self, Failure> {
         let mut client = connection.client();
         let status = connection.ask(client.status()).await?;
         let Some(header) = status.header() else {

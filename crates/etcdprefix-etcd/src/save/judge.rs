@@ -19,7 +19,8 @@ use crate::client::{Connection, Dialer};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Failure, Result};
 use crate::hashkv::{Asking, Question, ask_one, is_compacted};
-use crate::save::{Change, ProvedHashKv, SaveOptions, SharedProgress, unless_interrupted};
+use crate::interrupt::unless_interrupted;
+use crate::save::{Change, ProvedHashKv, SaveOptions, SharedProgress};
 
 /// What was found out about the file, and where it is now.
 pub struct Judged {

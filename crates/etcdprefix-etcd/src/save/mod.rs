@@ -22,6 +22,7 @@ use crate::client::{Connection, Dialer};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::hashkv::{HashOptions, MembersHashKv};
+use crate::interrupt::unless_interrupted;
 use crate::members::{MemberStatus, Standing, Survey, rank};
 
 use judge::{Judged, Sender, judge};
@@ -29,7 +30,7 @@ use stream::{Following, Streamed, follow};
 
 /// Before members are asked again, longer each time: two retries outlast an election.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often an interruption is looked for.
+/// How often a member that is behind is asked whether it still is.
 const TICK: Duration = Duration::from_millis(50);
 
 /// What to save, and how.
@@ -235,11 +236,27 @@ impl<'a> Run<'a> {
             idle_timeout: self.options.idle_timeout,
             progress: self.progress.as_ref(),
         };
+        if member.revision < seen_revision {
+            self.wait_until_it_has(seen_revision, &connection).await;
+        }
         let connection = self.dialer.log_in(&connection).await;
         let connection = connection.map_err(|failure| failure.at(&member.endpoint))?;
         let streamed = follow(&connection, &following).await?;
         let stream_seconds = start.elapsed().as_secs_f64();
         Ok(Caught { streamed, member, connection, chosen, seen_revision, stream_seconds })
+    }
+
+    /// A follower may be a moment behind what another member already had. One that stays so is told when the
+    /// file is there.
+    async fn wait_until_it_has(&self, revision: i64, connection: &Connection) {
+        let caught_up = async {
+            while let Ok(status) = MemberStatus::ask(connection).await
+                && status.revision < revision
+            {
+                tokio::time::sleep(TICK).await;
+            }
+        };
+        tokio::time::timeout(self.dialer.options().request_timeout, caught_up).await.ok();
     }
 
     async fn survey(&self) -> Result<Survey> {
@@ -355,25 +372,6 @@ impl<'a> Run<'a> {
             seconds: self.start.elapsed().as_secs_f64(),
             warnings: self.warnings,
         })
-    }
-}
-
-/// Ends the waiting for `work` soon after an interruption.
-///
-/// # Errors
-/// Those of `work`, and [`Error::Interrupted`].
-pub async fn unless_interrupted<T>(
-    progress: &dyn Progress,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let interrupted = async {
-        while !progress.interrupted() {
-            tokio::time::sleep(TICK).await;
-        }
-    };
-    tokio::select! {
-        done = work => done,
-        () = interrupted => Err(Error::Interrupted),
     }
 }
 

@@ -3,7 +3,7 @@
 use etcdprefix_core::progress::{Phase, Progress};
 use etcdprefix_etcd::Error;
 use etcdprefix_etcd::hashkv::{HashOptions, MembersHashKv};
-use etcdprefix_etcd::save::unless_interrupted;
+use etcdprefix_etcd::unless_interrupted;
 
 use super::client::{Members, silent};
 use crate::args::Global;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use etcdprefix_core::progress::{Phase, Progress};
 use etcdprefix_etcd::Result;
 use etcdprefix_etcd::quiet::{QuietReport, QuietWatch};
-use etcdprefix_etcd::save::unless_interrupted;
+use etcdprefix_etcd::unless_interrupted;
 
 use super::client::Members;
 use crate::args::Global;
