@@ -17,7 +17,7 @@ pub fn dialer() -> Result<Dialer> {
 }
 
 /// Runs the scenario on each version.
-fn on_each<F: Future<Output = Result<()>>>(
+pub fn on_each<F: Future<Output = Result<()>>>(
     arguments: &[&str],
     scenario: impl Fn(Client, Endpoint) -> F,
 ) -> Result<()> {

@@ -11,7 +11,7 @@ use etcdprefix_etcd::{Error, QuietWatch};
 use etcdprefix_testkit::{EtcdServer, Version, block_on, within};
 
 use crate::forwarder::Forwarder;
-use crate::quiet::{PATIENCE, dialer, leased, until};
+use crate::quiet::{PATIENCE, dialer, leased, on_each, until};
 
 async fn put(client: &mut Client, key: &str) -> Result<i64> {
     let put = client.put(key, "v", None).await?;
@@ -25,56 +25,44 @@ async fn compact(client: &mut Client, revision: i64) -> Result<()> {
 
 #[test]
 fn a_cut_connection_is_resumed_without_loss_or_repetition() -> Result<()> {
-    for version in Version::ALL {
-        let server = EtcdServer::start(version, &[])?;
-        block_on(async {
-            let mut client = server.client().await?;
-            let way = Forwarder::to(server.url()).await?;
-            let watch = QuietWatch::start(&dialer()?, &[way.endpoint()]).await?;
-            for round in 0..3 {
-                let seen = put(&mut client, "/seen").await?;
-                // In one round it is cut before the revision is known to be whole, so that it comes
-                // once more; on a slow machine perhaps after.
-                match round {
-                    1 => drop(until(&watch, |report| report.end_revision == seen).await?),
-                    _ => drop(watch.caught_up(PATIENCE).await?),
-                }
-                way.cut();
-                put(&mut client, "/unseen").await?;
-                leased(&mut client, round + 1, 3_600, 2, 10).await?;
-                client.lease_revoke(round + 1).await?;
-                way.mend();
+    on_each(&[], |mut client, endpoint| async move {
+        let way = Forwarder::to(&endpoint.to_string()).await?;
+        let watch = QuietWatch::start(&dialer()?, &[way.endpoint()]).await?;
+        for round in 0..3 {
+            let seen = put(&mut client, "/seen").await?;
+            // In one round it is cut before the revision is known to be whole, so that it comes
+            // once more; on a slow machine perhaps after.
+            match round {
+                1 => drop(until(&watch, |report| report.end_revision == seen).await?),
+                _ => drop(watch.caught_up(PATIENCE).await?),
             }
-            let report = watch.stop().await?;
-            assert!(report.gap.is_none(), "{report:?}");
-            assert_eq!((report.puts, report.deletes, report.expiries), (12, 0, 6), "{report:?}");
-            assert_eq!(report.end_revision, report.start_revision + 15, "{report:?}");
-            anyhow::Ok(())
-        })
-        .with_context(|| format!("etcd {version}"))?;
-    }
-    Ok(())
+            way.cut();
+            put(&mut client, "/unseen").await?;
+            leased(&mut client, round + 1, 3_600, 2, 10).await?;
+            client.lease_revoke(round + 1).await?;
+            way.mend();
+        }
+        let report = watch.stop().await?;
+        assert!(report.gap.is_none(), "{report:?}");
+        assert_eq!((report.puts, report.deletes, report.expiries), (12, 0, 6), "{report:?}");
+        assert_eq!(report.end_revision, report.start_revision + 15, "{report:?}");
+        Ok(())
+    })
 }
 
 #[test]
 fn another_endpoint_goes_on_for_a_dead_one() -> Result<()> {
-    for version in Version::ALL {
-        let server = EtcdServer::start(version, &[])?;
-        block_on(async {
-            let mut client = server.client().await?;
-            let way = Forwarder::to(server.url()).await?;
-            let endpoints = [way.endpoint(), server.url().parse()?];
-            let watch = QuietWatch::start(&dialer()?, &endpoints).await?;
-            drop(way);
-            put(&mut client, "/after").await?;
-            until(&watch, |seen| seen.puts == 1).await?;
-            let report = watch.stop().await?;
-            assert!(report.gap.is_none() && report.keys[0].key == "/after", "{report:?}");
-            anyhow::Ok(())
-        })
-        .with_context(|| format!("etcd {version}"))?;
-    }
-    Ok(())
+    on_each(&[], |mut client, endpoint| async move {
+        let way = Forwarder::to(&endpoint.to_string()).await?;
+        let endpoints = [way.endpoint(), endpoint];
+        let watch = QuietWatch::start(&dialer()?, &endpoints).await?;
+        drop(way);
+        put(&mut client, "/after").await?;
+        until(&watch, |seen| seen.puts == 1).await?;
+        let report = watch.stop().await?;
+        assert!(report.gap.is_none() && report.keys[0].key == "/after", "{report:?}");
+        Ok(())
+    })
 }
 
 /// A server started again, ended on drop.
@@ -193,61 +181,49 @@ fn a_store_in_the_place_of_another_is_not_taken_for_it() -> Result<()> {
 
 #[test]
 fn a_compaction_past_the_resume_point_is_a_gap() -> Result<()> {
-    for version in Version::ALL {
-        let server = EtcdServer::start(version, &[])?;
-        block_on(async {
-            let mut client = server.client().await?;
-            let way = Forwarder::to(server.url()).await?;
-            let watch = QuietWatch::start(&dialer()?, &[way.endpoint()]).await?;
-            way.cut();
-            for _ in 0..3 {
-                put(&mut client, "/missed").await?;
-            }
-            let compacted = put(&mut client, "/missed").await?;
-            compact(&mut client, compacted).await?;
-            way.mend();
-            until(&watch, |seen| seen.gap.is_some()).await?;
-            put(&mut client, "/after").await?;
-            let report = watch.stop().await?;
-            let gap = report.gap.as_deref().unwrap_or_default();
-            assert!(gap.contains(&format!("2 to {compacted}: compacted")), "{report:?}");
-            assert!(!report.quiet && report.puts == 1, "{report:?}");
-            assert_eq!(report.keys[0].key, "/after");
-            assert!(report.may_have_writes_after(compacted - 1), "{report:?}");
-            anyhow::Ok(())
-        })
-        .with_context(|| format!("etcd {version}"))?;
-    }
-    Ok(())
+    on_each(&[], |mut client, endpoint| async move {
+        let way = Forwarder::to(&endpoint.to_string()).await?;
+        let watch = QuietWatch::start(&dialer()?, &[way.endpoint()]).await?;
+        way.cut();
+        for _ in 0..3 {
+            put(&mut client, "/missed").await?;
+        }
+        let compacted = put(&mut client, "/missed").await?;
+        compact(&mut client, compacted).await?;
+        way.mend();
+        until(&watch, |seen| seen.gap.is_some()).await?;
+        put(&mut client, "/after").await?;
+        let report = watch.stop().await?;
+        let gap = report.gap.as_deref().unwrap_or_default();
+        assert!(gap.contains(&format!("2 to {compacted}: compacted")), "{report:?}");
+        assert!(!report.quiet && report.puts == 1, "{report:?}");
+        assert_eq!(report.keys[0].key, "/after");
+        assert!(report.may_have_writes_after(compacted - 1), "{report:?}");
+        Ok(())
+    })
 }
 
 /// etcd watches from there without a complaint and without the deletes of that revision.
 #[test]
 fn a_compaction_right_at_the_resume_point_proves_nothing() -> Result<()> {
-    for version in Version::ALL {
-        let server = EtcdServer::start(version, &[])?;
-        block_on(async {
-            let mut client = server.client().await?;
-            leased(&mut client, 7, 3_600, 1, 10).await?;
-            let way = Forwarder::to(server.url()).await?;
-            let watch = QuietWatch::start(&dialer()?, &[way.endpoint()]).await?;
-            let start = watch.report_so_far().start_revision;
-            way.cut();
-            // Of what was seen before, a compaction is no loss.
-            compact(&mut client, start).await?;
-            way.mend();
-            assert!(watch.caught_up(PATIENCE).await?.quiet);
-            way.cut();
-            client.lease_revoke(7).await?;
-            compact(&mut client, start + 1).await?;
-            way.mend();
-            let report = watch.stop().await?;
-            assert!(report.gap.is_some() && !report.quiet, "{report:?}");
-            assert_eq!((report.start_revision, report.end_revision), (start, start + 1));
-            assert!(report.may_have_writes_after(start), "{report:?}");
-            anyhow::Ok(())
-        })
-        .with_context(|| format!("etcd {version}"))?;
-    }
-    Ok(())
+    on_each(&[], |mut client, endpoint| async move {
+        leased(&mut client, 7, 3_600, 1, 10).await?;
+        let way = Forwarder::to(&endpoint.to_string()).await?;
+        let watch = QuietWatch::start(&dialer()?, &[way.endpoint()]).await?;
+        let start = watch.report_so_far().start_revision;
+        way.cut();
+        // Of what was seen before, a compaction is no loss.
+        compact(&mut client, start).await?;
+        way.mend();
+        assert!(watch.caught_up(PATIENCE).await?.quiet);
+        way.cut();
+        client.lease_revoke(7).await?;
+        compact(&mut client, start + 1).await?;
+        way.mend();
+        let report = watch.stop().await?;
+        assert!(report.gap.is_some() && !report.quiet, "{report:?}");
+        assert_eq!((report.start_revision, report.end_revision), (start, start + 1));
+        assert!(report.may_have_writes_after(start), "{report:?}");
+        Ok(())
+    })
 }
