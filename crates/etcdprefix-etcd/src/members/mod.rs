@@ -91,9 +91,7 @@ impl Survey {
     /// As [`Survey::take`].
     pub async fn widened(&self, dialer: &Dialer) -> Result<Self> {
         let mut endpoints: Vec<_> = self.asked.iter().map(|asked| asked.endpoint.clone()).collect();
-        if !self.unasked().is_empty() {
-            endpoints.extend(self.cluster_endpoints(dialer).unwrap_or_default());
-        }
+        endpoints.extend(self.cluster_endpoints(dialer).unwrap_or_default());
         Self::take(dialer, &endpoints).await
     }
 
