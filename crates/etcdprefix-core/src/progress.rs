@@ -26,6 +26,10 @@ pub enum Phase {
     Ask,
     /// Watching what servers do.
     Watch,
+    /// Sending a file to a store.
+    Upload,
+    /// Fetching an object of a store.
+    Download,
 }
 
 impl Phase {
@@ -35,6 +39,8 @@ impl Phase {
             Self::Receive => "receiving",
             Self::Ask => "asking",
             Self::Watch => "watching",
+            Self::Upload => "uploading",
+            Self::Download => "downloading",
             Self::Plan => "planning",
             Self::Write => "writing",
             Self::Sync => "syncing",
