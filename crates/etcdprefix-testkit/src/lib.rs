@@ -7,6 +7,7 @@
 //!
 //! [`cluster`] starts members with TLS and breaks them, [`proxy`] breaks what runs between a client
 //! and a member, and [`writer`] writes meanwhile. [`kubernetes`] puts a real kube-apiserver before such a server.
+//! [`stores`] has object stores, their official clients, and a front that breaks requests to them.
 //!
 //! Without the feature `etcd` only what needs no server is here: [`bolt`], [`source`] and [`evil`], in a few
 //! seconds of building instead of minutes.
@@ -46,6 +47,8 @@ pub mod scenario;
 #[cfg(feature = "etcd")]
 mod server;
 pub mod source;
+#[cfg(feature = "etcd")]
+pub mod stores;
 #[cfg(feature = "etcd")]
 pub mod tamper;
 #[cfg(feature = "etcd")]

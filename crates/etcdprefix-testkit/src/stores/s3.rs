@@ -1,0 +1,116 @@
+//! SeaweedFS: a real S3 server, which checks signatures, checksums and rights.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Key, Sdk, settle};
+use crate::process::{LOOPBACK, PORT_TRIES, Process, free_ports};
+use crate::provisioned::seaweedfs;
+
+/// A running server; ended on drop.
+pub struct S3Server {
+    // Ends before the folder goes.
+    _process: Process,
+    address: String,
+    key: Key,
+    _folder: TempDir,
+}
+
+impl S3Server {
+    /// The region that it takes itself to be in.
+    pub const REGION: &str = "us-east-1";
+
+    /// With an empty bucket, a key that may do everything, and further keys with rights as SeaweedFS
+    /// names them, such as `Write:bucket`.
+    pub fn start(others: &[(Key, &[&str])]) -> Result<Self> {
+        let mut error = None;
+        for _ in 0..PORT_TRIES {
+            match Self::launch(others) {
+                Ok(server) => return Ok(server),
+                Err(why) => error = Some(why),
+            }
+        }
+        Err(error.context("never tried")?)
+    }
+
+    fn launch(others: &[(Key, &[&str])]) -> Result<Self> {
+        let (folder, key) = (TempDir::new()?, Key::new("AKIAFULL", "full-s3cr3t-full"));
+        let all: &[&str] = &["Admin", "Read", "Write", "List"];
+        let users = others.iter().map(|(key, rights)| (key, *rights)).chain([(&key, all)]);
+        let users: Vec<Value> = users.map(|(key, rights)| identity(key, rights)).collect();
+        let config = folder.path().join("s3.json");
+        fs::write(&config, json!({"identities": users}).to_string())?;
+        let ports = free_ports(LOOPBACK, 8)?;
+        let log = folder.path().join("log");
+        let mut process = Process(command(&folder, &ports)?.spawn().context("cannot start weed")?);
+        let address = format!("127.0.0.1:{}", ports[6]);
+        settle(&mut process, &log, |_| answers(&address).then_some(()))?;
+        let this = Self { _process: process, address, key, _folder: folder };
+        this.sdk().run("make", &[])?;
+        Ok(this)
+    }
+
+    /// `host:port`, without TLS.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The key that may do everything.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The official SDK with the key that may do everything.
+    pub fn sdk(&self) -> Sdk {
+        Sdk::new("s3", &format!("http://{}", self.address), Self::REGION, &self.key)
+    }
+}
+
+fn identity(key: &Key, rights: &[&str]) -> Value {
+    let credentials = json!([{"accessKey": key.id, "secretKey": key.secret}]);
+    json!({"name": key.id, "credentials": credentials, "actions": rights})
+}
+
+/// Every port and folder is ours; by default it would also listen on fixed ports, leave sockets in
+/// the system's folder for them, and report to its makers.
+fn command(folder: &TempDir, ports: &[u16]) -> Result<Command> {
+    let log = File::create(folder.path().join("log"))?;
+    let data = folder.path().join("data");
+    fs::create_dir(&data)?;
+    let mut command = Command::new(seaweedfs()?);
+    command.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"]);
+    command.args(["-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
+    command.args(["-master.volumeSizeLimitMB=1024", "-s3.autoCreateBucket=false"]);
+    let names = ["master.port", "volume.port", "filer.port", "s3.port"];
+    for (name, pair) in names.iter().zip(ports.chunks(2)) {
+        command.arg(format!("-{name}={}", pair[0])).arg(format!("-{name}.grpc={}", pair[1]));
+    }
+    for name in ["filer.localSocket", "s3.localSocket"] {
+        command.arg(format!("-{name}={}", folder.path().join(name).display()));
+    }
+    command.arg(format!("-dir={}", data.display()));
+    command.arg(format!("-s3.config={}", folder.path().join("s3.json").display()));
+    command.env("TMPDIR", folder.path()).current_dir(folder.path());
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Ok(command)
+}
+
+/// Whether it answers a request at all; without a signature it says no.
+fn answers(address: &str) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(stream, "GET / HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+        let mut begun = [0; 12];
+        stream.read_exact(&mut begun)?;
+        Ok(begun.starts_with(b"HTTP/1") && begun.ends_with(b"403"))
+    };
+    ask().unwrap_or(false)
+}
