@@ -1,0 +1,204 @@
+//! A store's answer, and what it means if it is an error.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::dialect::Kind;
+use crate::error::{Cause, Refusal};
+use crate::secret::redacted_line;
+use crate::xml;
+
+/// The longest error that is read.
+pub(crate) const MAX_ERROR_BYTES: usize = 64 << 10;
+/// The longest listing: a thousand keys of the longest kind.
+pub(crate) const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// A whole, short answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A status, headers and body that say no.
+pub(crate) struct Denial<'a> {
+    pub kind: Kind,
+    pub operation: &'static str,
+    pub place: String,
+    pub status: StatusCode,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
+}
+
+impl Denial<'_> {
+    pub fn refusal(&self) -> Refusal {
+        let text = String::from_utf8_lossy(self.body);
+        let code = xml::find(&text, "Code").unwrap_or_default();
+        let message = xml::find(&text, "Message").unwrap_or_default();
+        let cause = self.cause(&code, &message, &text);
+        let header = self.header(self.kind.request_id_header());
+        let request_id = header.or_else(|| xml::find(&text, "RequestId")).unwrap_or_default();
+        Refusal {
+            operation: self.operation,
+            place: self.place.clone(),
+            status: self.status.as_u16(),
+            // What it says of a wrong signature repeats the headers that were signed.
+            message: match cause {
+                Cause::WrongSecret => String::new(),
+                _ => redacted_line(&message),
+            },
+            code: redacted_line(&code),
+            request_id: redacted_line(&request_id),
+            cause,
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        Some(self.headers.get(name)?.to_str().ok()?.to_owned())
+    }
+
+    fn cause(&self, code: &str, message: &str, text: &str) -> Cause {
+        match code {
+            "SignatureDoesNotMatch" => Cause::WrongSecret,
+            "InvalidAccessKeyId" => Cause::UnknownKey,
+            "InvalidSecurityToken"
+            | "SecurityTokenExpired"
+            | "InvalidToken"
+            | "ExpiredToken"
+            | "TokenRefreshRequired" => Cause::BadToken,
+            "RequestTimeTooSkewed" => Cause::ClockSkew(self.time()),
+            "AuthorizationHeaderMalformed"
+            | "PermanentRedirect"
+            | "TemporaryRedirect"
+            | "IllegalLocationConstraintException"
+            | "InvalidRegion" => Cause::WrongRegion(self.region(text)),
+            "AccessDenied" if message.contains("expired") => Cause::Expired,
+            "AccessDenied" if message.to_lowercase().contains("referer") => Cause::Referer,
+            "AccessDenied" if self.is_second_level(message) => {
+                Cause::WrongRegion(self.region(text))
+            }
+            "AccessDenied" | "Forbidden" | "AllAccessDisabled" => Cause::Denied,
+            "NoSuchBucket" => Cause::NoBucket,
+            "NoSuchKey" => Cause::NoObject,
+            "NoSuchUpload" => Cause::NoUpload,
+            "PreconditionFailed" | "FileAlreadyExists" | "ConditionalRequestConflict" => {
+                Cause::Condition
+            }
+            "RequestTimeout" | "SlowDown" | "InternalError" | "ServiceUnavailable" => {
+                Cause::Passing
+            }
+            "InvalidArgument" if message.contains("region") => {
+                Cause::WrongRegion(self.region(text))
+            }
+            _ => self.cause_of_status(),
+        }
+    }
+
+    /// What OSS says at the endpoint of another region.
+    fn is_second_level(&self, message: &str) -> bool {
+        message.contains("must be addressed using the specified endpoint")
+    }
+
+    /// All there is after a HEAD.
+    fn cause_of_status(&self) -> Cause {
+        match self.status.as_u16() {
+            301 | 302 | 307 => Cause::WrongRegion(self.region("")),
+            401 | 403 => Cause::Denied,
+            404 => Cause::NoObject,
+            409 | 412 => Cause::Condition,
+            408 | 429 | 500..=599 => Cause::Passing,
+            _ => Cause::Other,
+        }
+    }
+
+    fn region(&self, text: &str) -> Option<String> {
+        let told = self.header("x-amz-bucket-region").or_else(|| xml::find(text, "Region"));
+        told.or_else(|| xml::find(text, "Endpoint")).map(|region| redacted_line(&region))
+    }
+
+    fn time(&self) -> Option<SystemTime> {
+        let date = self.header("date")?;
+        let time = reqsign_core::time::Timestamp::parse_rfc2822(&date).ok()?;
+        Some(time.as_system_time())
+    }
+}
+
+/// What a refused presigned URL was refused for. Which store it is of is known by its answer alone.
+pub(crate) fn refusal_of_url(
+    place: String,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Refusal {
+    let oss = headers.contains_key(Kind::Oss.request_id_header());
+    let kind = if oss { Kind::Oss } else { Kind::S3 };
+    Denial { kind, operation: "GET of the presigned URL", place, status, headers, body }.refusal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, body: &str) -> Refusal {
+        let status = StatusCode::from_u16(status).unwrap();
+        refusal_of_url("https://h/k".into(), status, &HeaderMap::new(), body.as_bytes())
+    }
+
+    fn cause(status: u16, code: &str, message: &str) -> Cause {
+        let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+        refusal(status, &body).cause
+    }
+
+    #[test]
+    fn causes_are_told_apart() {
+        for (status, code, message, expected) in [
+            (403, "SignatureDoesNotMatch", "", Cause::WrongSecret),
+            (403, "AccessDenied", "Request has expired.", Cause::Expired),
+            (403, "AccessDenied", "You are denied by bucket referer policy.", Cause::Referer),
+            (403, "AccessDenied", "You have no right.", Cause::Denied),
+            (400, "ExpiredToken", "", Cause::BadToken),
+            (404, "NoSuchBucket", "", Cause::NoBucket),
+            (409, "FileAlreadyExists", "", Cause::Condition),
+            (503, "SlowDown", "", Cause::Passing),
+            (500, "", "", Cause::Passing),
+            (301, "", "", Cause::WrongRegion(None)),
+            (418, "Teapot", "", Cause::Other),
+        ] {
+            assert_eq!(cause(status, code, message), expected, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn the_region_that_the_store_names_is_told() {
+        let body =
+            "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
+        assert_eq!(refusal(400, body).cause, Cause::WrongRegion(Some("eu-west-1".into())));
+    }
+
+    #[test]
+    fn what_was_signed_is_not_repeated() {
+        let body = "<Error><Code>SignatureDoesNotMatch</Code><Message>PUT x-oss-security-token:t0k3n\
+                    </Message><StringToSign>t0k3n</StringToSign></Error>";
+        let refusal = refusal(403, body);
+        assert!(!format!("{refusal:?}{refusal}").contains("t0k3n"), "{refusal:?}");
+    }
+
+    #[test]
+    fn an_answer_of_any_bytes_is_a_refusal() {
+        for body in ["", "\u{0}<<<", "<html>gateway", "<Error><Code>"] {
+            assert_eq!(refusal(502, body).cause, Cause::Passing);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The places that each store's own tools look for credentials in.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use reqsign_aliyun_oss as oss;
+use reqsign_aws_v4 as aws;
+use reqsign_core::{Context, ProvideCredential, Result};
+
+use super::{CredentialOptions, Credentials, folder};
+use crate::dialect::Kind;
+use crate::secret::Secret;
+
+type Load = Box<dyn Fn(Context) -> BoxFuture<'static, Result<Option<Credentials>>> + Send + Sync>;
+
+/// One place.
+pub(super) struct Source {
+    pub name: &'static str,
+    /// It answers only if somebody set it up, so its failure is a failure.
+    pub is_chosen: bool,
+    load: Load,
+}
+
+impl Source {
+    pub async fn load(&self, context: &Context) -> Result<Option<Credentials>> {
+        (self.load)(context.clone()).await
+    }
+
+    fn folder(path: PathBuf) -> Self {
+        let load: Load = Box::new(move |context| Box::pin(folder_of(context, path.clone())));
+        Self { name: "the folder", is_chosen: true, load }
+    }
+
+    fn provided<P>(name: &'static str, is_chosen: bool, provider: P) -> Self
+    where
+        P: ProvideCredential,
+        P::Credential: Into<Credentials>,
+    {
+        let provider = Arc::new(provider);
+        let load: Load = Box::new(move |context| {
+            let provider = Arc::clone(&provider);
+            Box::pin(async move {
+                let found: Option<Credentials> =
+                    ProvideCredential::provide_credential(&*provider, &context)
+                        .await?
+                        .map(Into::into);
+                Ok(found.map(|found| Credentials { origin: name, ..found }))
+            })
+        });
+        Self { name, is_chosen, load }
+    }
+}
+
+async fn folder_of(context: Context, path: PathBuf) -> Result<Option<Credentials>> {
+    folder::load(&context, path).await
+}
+
+/// In the order in which they are asked. OIDC stands before what is there without being asked for:
+/// in a pod the node's own role would win otherwise.
+pub(super) fn sources(kind: Kind, options: &CredentialOptions) -> Vec<Source> {
+    match (&options.folder, kind) {
+        (Some(path), _) => vec![Source::folder(path.clone())],
+        (None, Kind::Oss) => of_oss(options.profile.as_deref()),
+        (None, Kind::S3) => of_s3(options.profile.as_deref()),
+    }
+}
+
+fn of_oss(profile: Option<&str>) -> Vec<Source> {
+    let mut oss_profile = oss::OssProfileCredentialProvider::new();
+    let mut file = oss::CredentialsFileCredentialProvider::new();
+    let mut config = oss::ConfigFileCredentialProvider::new();
+    if let Some(profile) = profile {
+        oss_profile = oss_profile.with_profile(profile);
+        file = file.with_profile(profile);
+        config = config.with_profile(profile);
+    }
+    vec![
+        Source::provided("environment", true, oss::EnvCredentialProvider::new()),
+        Source::provided("OIDC", true, oss::AssumeRoleWithOidcCredentialProvider::new()),
+        Source::provided("OSS profile", true, oss_profile),
+        Source::provided("credentials file", true, file),
+        Source::provided("CLI configuration", true, config),
+        Source::provided("credentials URI", true, oss::CredentialsUriCredentialProvider::new()),
+        Source::provided("ECS RAM role", false, oss::EcsRamRoleCredentialProvider::new()),
+    ]
+}
+
+fn of_s3(profile: Option<&str>) -> Vec<Source> {
+    let mut files = aws::ProfileCredentialProvider::new();
+    if let Some(profile) = profile {
+        files = files.with_profile(profile);
+    }
+    vec![
+        Source::provided("environment", true, aws::EnvCredentialProvider::new()),
+        Source::provided("OIDC", true, aws::AssumeRoleWithWebIdentityCredentialProvider::new()),
+        Source::provided("profile", true, files),
+        Source::provided("container role", true, aws::ECSCredentialProvider::new()),
+        Source::provided("EC2 role", false, aws::IMDSv2CredentialProvider::new()),
+    ]
+}
+
+impl From<oss::Credential> for Credentials {
+    fn from(found: oss::Credential) -> Self {
+        Self {
+            key_id: Secret::new(found.access_key_id),
+            secret: Secret::new(found.access_key_secret),
+            token: found.security_token.filter(|token| !token.is_empty()).map(Secret::new),
+            ends: found.expires_in.map(|ends| ends.as_system_time()),
+            origin: "",
+        }
+    }
+}
+
+impl From<aws::Credential> for Credentials {
+    fn from(found: aws::Credential) -> Self {
+        Self {
+            key_id: Secret::new(found.access_key_id),
+            secret: Secret::new(found.secret_access_key),
+            token: found.session_token.filter(|token| !token.is_empty()).map(Secret::new),
+            ends: found.expires_in.map(|ends| ends.as_system_time()),
+            origin: "",
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The requests of an upload in parts.
+
+use http::Method;
+
+use crate::checksum::{Checksum, Digest};
+use crate::client::{Answer, Payload, Request};
+use crate::dialect::Kind;
+use crate::error::{Cause, Error, Result};
+use crate::object::{Writing, checked, unquoted};
+use crate::store::Store;
+use crate::xml;
+
+/// An upload that has begun.
+pub(crate) struct Multipart<'a> {
+    pub store: &'a Store,
+    pub writing: &'a Writing<'a>,
+    pub upload_id: String,
+}
+
+/// A part that the store has.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub number: u32,
+    pub etag: String,
+    pub digest: Digest,
+}
+
+impl<'a> Multipart<'a> {
+    pub async fn begin(store: &'a Store, writing: &'a Writing<'a>) -> Result<Self> {
+        let request = Request::new("InitiateMultipartUpload", Method::POST, writing.key);
+        let mut request = writing.describe(store, request.query("uploads", ""))?;
+        match store.kind {
+            // S3 keeps the checksum of the whole only if it is told to now.
+            Kind::S3 => {
+                request = request.header("x-amz-checksum-algorithm", "CRC32");
+                request = request.header("x-amz-checksum-type", "FULL_OBJECT");
+            }
+            Kind::Oss => request = writing.unless_there(store, request),
+        }
+        let answer = store.send(&request).await?;
+        let upload_id = xml::find(&answer.text(), "UploadId");
+        let upload_id =
+            upload_id.ok_or_else(|| store.unreachable("an upload without id".into()))?;
+        Ok(Self { store, writing, upload_id })
+    }
+
+    pub async fn part(&self, number: u32, payload: Payload, digest: Digest) -> Result<(u32, Part)> {
+        let request = Request::new("UploadPart", Method::PUT, self.writing.key)
+            .query("partNumber", number.to_string())
+            .query("uploadId", &self.upload_id)
+            .payload(payload);
+        let request = checked(self.store.kind, request, &digest);
+        let (tries, answer) = self.store.send_counting(&request).await;
+        let answer = answer?;
+        if !crate::object::same_checksum(self.store, &answer, &digest) {
+            let what = format!("part {number} arrived with another checksum than it was sent with");
+            return Err(self.differs(what));
+        }
+        let etag = unquoted(answer.header("etag").unwrap_or_default());
+        Ok((tries, Part { number, etag, digest }))
+    }
+
+    /// `parts` in the order of their numbers.
+    pub async fn complete(&self, parts: &[Part], whole: Checksum) -> (u32, Result<Answer>) {
+        let body = self.listing(parts).into_bytes();
+        let mut request = Request::new("CompleteMultipartUpload", Method::POST, self.writing.key)
+            .query("uploadId", &self.upload_id)
+            .header("content-type", "application/xml")
+            .payload(Payload::Bytes(body.into()));
+        request.is_slow = true;
+        if self.store.kind == Kind::S3 {
+            request = request.header(Kind::S3.checksum_header(), &whole.text());
+            request = request.header("x-amz-checksum-type", "FULL_OBJECT");
+        }
+        self.store.send_counting(&self.writing.unless_there(self.store, request)).await
+    }
+
+    fn listing(&self, parts: &[Part]) -> String {
+        let part = |part: &Part| {
+            let checksum = match part.digest.checksum {
+                Checksum::Crc32(_) => {
+                    format!("<ChecksumCRC32>{}</ChecksumCRC32>", part.digest.checksum.text())
+                }
+                Checksum::Crc64(_) => String::new(),
+            };
+            let (number, etag) = (part.number, xml::text(&format!("\"{}\"", part.etag)));
+            format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag>{checksum}</Part>")
+        };
+        let parts: String = parts.iter().map(part).collect();
+        format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
+    }
+
+    /// Removes the parts. An upload that is gone has none.
+    pub async fn abort(&self) -> Result<()> {
+        let request = Request::new("AbortMultipartUpload", Method::DELETE, self.writing.key)
+            .query("uploadId", &self.upload_id);
+        match self.store.send(&request).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.cause() == Some(&Cause::NoUpload) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn differs(&self, what: String) -> Error {
+        Error::Differs { location: self.store.location(self.writing.key), what }
+    }
+}

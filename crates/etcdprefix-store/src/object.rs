@@ -1,0 +1,126 @@
+//! Single objects: written at once, asked about, opened, removed.
+
+use http::{HeaderMap, Method};
+use serde::Serialize;
+
+use crate::checksum::{Digest, base64};
+use crate::client::{Answer, Payload, Request};
+use crate::dialect::Kind;
+use crate::error::{Cause, Error, Result};
+use crate::metadata::Metadata;
+use crate::store::Store;
+
+/// What a store says of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// Its size.
+    pub bytes: u64,
+    /// Its version, so to speak: another after every write. Without quotes.
+    pub etag: String,
+    /// Its checksum as the store writes it, if it keeps one of the kind that is used here.
+    pub checksum: Option<String>,
+    /// When it was written, as the store writes it.
+    pub modified: Option<String>,
+    /// User metadata.
+    pub metadata: Metadata,
+}
+
+impl Head {
+    pub(crate) fn read(kind: Kind, headers: &HeaderMap, bytes: u64) -> Self {
+        let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        Self {
+            bytes,
+            etag: unquoted(&text("etag").unwrap_or_default()),
+            checksum: text(kind.checksum_header()),
+            modified: text("last-modified"),
+            metadata: Metadata::read(kind, headers),
+        }
+    }
+}
+
+pub(crate) fn unquoted(etag: &str) -> String {
+    etag.trim_matches('"').to_owned()
+}
+
+/// Asks what a store has under a key.
+///
+/// # Errors
+/// [`Error::Refused`] with [`Cause::NoObject`] if there is nothing; others of the store's and the
+/// network's.
+pub async fn head(store: &Store, key: &str) -> Result<Head> {
+    let mut request = Request::new("HeadObject", Method::HEAD, key);
+    if store.kind == Kind::S3 {
+        request = request.header("x-amz-checksum-mode", "ENABLED");
+    }
+    let answer = store.send(&request).await?;
+    let bytes = answer.header("content-length").and_then(|bytes| bytes.parse().ok());
+    let bytes = bytes.ok_or_else(|| store.unreachable("a HEAD without a length".into()))?;
+    Ok(Head::read(store.kind, &answer.headers, bytes))
+}
+
+/// Removes an object: a probe of ours; no snapshot is ever removed here.
+///
+/// # Errors
+/// The store's and the network's.
+pub async fn delete(store: &Store, key: &str) -> Result<()> {
+    store.send(&Request::new("DeleteObject", Method::DELETE, key)).await.map(|_| ())
+}
+
+/// What both ways of writing say of the object to be.
+pub(crate) struct Writing<'a> {
+    pub key: &'a str,
+    pub metadata: &'a Metadata,
+    pub if_absent: bool,
+}
+
+impl Writing<'_> {
+    /// Metadata and type belong to the request that begins the object.
+    pub fn describe(&self, store: &Store, mut request: Request) -> Result<Request> {
+        self.metadata.write(store.kind, &mut request.headers)?;
+        Ok(request.header("content-type", "application/octet-stream"))
+    }
+
+    /// The condition belongs to every request that may make the object.
+    pub fn unless_there(&self, store: &Store, request: Request) -> Request {
+        let (name, value) = store.kind.if_absent_header();
+        if self.if_absent { request.header(name, value) } else { request }
+    }
+}
+
+/// Writes an object in one request; also tells how often it was sent.
+pub(crate) async fn put(
+    store: &Store,
+    writing: &Writing<'_>,
+    payload: Payload,
+    digest: &Digest,
+) -> (u32, Result<Answer>) {
+    let request = Request::new("PutObject", Method::PUT, writing.key).payload(payload);
+    let request = checked(store.kind, request, digest);
+    match writing.describe(store, writing.unless_there(store, request)) {
+        Ok(request) => store.send_counting(&request).await,
+        Err(error) => (0, Err(error)),
+    }
+}
+
+/// S3 is told the checksums beforehand, and refuses what does not fit. OSS tells its own afterwards.
+pub(crate) fn checked(kind: Kind, request: Request, digest: &Digest) -> Request {
+    if kind == Kind::Oss {
+        return request;
+    }
+    let request = request.header(kind.checksum_header(), &digest.checksum.text());
+    match &digest.md5 {
+        // Buckets with Object Lock ask for it.
+        Some(md5) => request.header("content-md5", &base64(md5)),
+        None => request,
+    }
+}
+
+/// Whether the store's own checksum of what it got, if it told one, is ours.
+pub(crate) fn same_checksum(store: &Store, answer: &Answer, digest: &Digest) -> bool {
+    let told = answer.header(store.kind.checksum_header());
+    told.is_none_or(|told| told == digest.checksum.text())
+}
+
+pub(crate) fn is_there(error: &Error) -> bool {
+    error.cause() == Some(&Cause::Condition)
+}

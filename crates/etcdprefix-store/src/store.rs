@@ -1,0 +1,396 @@
+//! One bucket: where it is, who asks, and how requests are sent to it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use reqsign_aliyun_oss as oss;
+use reqsign_aws_v4 as aws;
+use reqwest::Response;
+use tokio::time::sleep;
+
+use crate::client::{
+    Answer, Clients, Denial, MAX_BODY_BYTES, MAX_ERROR_BYTES, Request, Retry, Signer, Trouble,
+    collect, explain,
+};
+use crate::credentials::{CredentialOptions, Credentials, Environment, Keychain};
+use crate::dialect::Kind;
+use crate::endpoint::{Addressing, Endpoint};
+use crate::error::{Cause, Error, Refusal, Result};
+use crate::location::ObjectLocation;
+use crate::xml;
+
+/// A store that takes longer than this to put parts together has other troubles.
+const SLOW_FACTOR: u32 = 10;
+/// Hosts that can't be reached at all are tried less often: the name may be wrong.
+const UNREACHED_TIMES: u32 = 2;
+
+/// How requests are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signature {
+    /// Version 4; needs the region.
+    #[default]
+    V4,
+    /// OSS's version 1, which it refuses for new accounts and buckets.
+    V1,
+}
+
+/// How to reach a bucket.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Host or URL; `None` for what the environment says (`OSS_ENDPOINT`; `AWS_ENDPOINT_URL_S3`,
+    /// `AWS_ENDPOINT_URL`), or the region's own.
+    pub endpoint: Option<String>,
+    /// The host of presigned URLs, where whoever fetches them reaches the store by another name.
+    pub presign_endpoint: Option<String>,
+    /// `None` for what the endpoint's name tells, or the environment (`OSS_REGION`; `AWS_REGION`,
+    /// `AWS_DEFAULT_REGION`). S3 stores other than AWS's are taken to be in `us-east-1`.
+    pub region: Option<String>,
+    /// OSS: the region's endpoint inside Alibaba Cloud's network, if `endpoint` names none.
+    pub internal: bool,
+    /// Where in URLs the bucket stands; `None` for what is usual at the endpoint.
+    pub addressing: Option<Addressing>,
+    /// PEM of authorities to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How requests are signed.
+    pub signature: Signature,
+    /// Where to look for credentials.
+    pub credentials: CredentialOptions,
+    /// How often a request is repeated.
+    pub retry: Retry,
+    /// The longest time in which nothing is sent or received.
+    pub idle_timeout: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            presign_endpoint: None,
+            region: None,
+            internal: false,
+            addressing: None,
+            ca_file: None,
+            signature: Signature::V4,
+            credentials: CredentialOptions::default(),
+            retry: Retry::default(),
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A bucket to talk to.
+pub struct Store {
+    pub(crate) kind: Kind,
+    pub(crate) bucket: String,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) presign_endpoint: Endpoint,
+    pub(crate) signer: Signer,
+    pub(crate) clients: Clients,
+    pub(crate) keychain: Keychain,
+    pub(crate) idle_timeout: Duration,
+    retry: Retry,
+}
+
+impl Store {
+    /// The bucket of a location. Nothing is sent yet, and no credentials are looked for.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if no endpoint or region can be told; [`Error::File`] for `ca_file`.
+    pub fn open(
+        location: &ObjectLocation,
+        options: &StoreOptions,
+        environment: &Environment,
+    ) -> Result<Self> {
+        let (kind, bucket) = (location.kind, location.bucket.clone());
+        let endpoint = endpoint(kind, options, environment)?.for_bucket(&bucket);
+        let presign_endpoint = match &options.presign_endpoint {
+            Some(text) => Endpoint::parse(kind, text, options.addressing)?.for_bucket(&bucket),
+            None => endpoint.clone(),
+        };
+        let clients = Clients::new(options.ca_file.as_deref())?;
+        Ok(Self {
+            kind,
+            signer: signer(kind, &bucket, options, region(kind, options, environment, &endpoint))?,
+            keychain: Keychain::new(kind, &options.credentials, environment, &clients),
+            idle_timeout: options.idle_timeout,
+            retry: options.retry,
+            bucket,
+            endpoint,
+            presign_endpoint,
+            clients,
+        })
+    }
+
+    /// The protocol.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// A key of the bucket, to be named.
+    pub fn location(&self, key: &str) -> ObjectLocation {
+        ObjectLocation { kind: self.kind, bucket: self.bucket.clone(), key: key.to_owned() }
+    }
+
+    /// Where requests go.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The credentials that the next request will be signed with.
+    ///
+    /// # Errors
+    /// [`Error::NoCredentials`].
+    pub async fn credentials(&self) -> Result<Credentials> {
+        self.keychain.get().await
+    }
+
+    pub(crate) async fn send(&self, request: &Request) -> Result<Answer> {
+        self.send_counting(request).await.1
+    }
+
+    /// The whole answer, and how often it was asked for. An error after several tries may be due to
+    /// an earlier one that went through unseen.
+    pub(crate) async fn send_counting(&self, request: &Request) -> (u32, Result<Answer>) {
+        let mut tries = Tries::default();
+        loop {
+            let tried = self.try_whole(request, &mut tries).await;
+            match self.judge(tried, &mut tries).await {
+                Some(result) => return (tries.made, result),
+                None => continue,
+            }
+        }
+    }
+
+    /// The beginning of an answer whose body is still to come.
+    pub(crate) async fn open_stream(&self, request: &Request) -> Result<Response> {
+        let mut tries = Tries::default();
+        loop {
+            let tried = self.try_once(request, &mut tries).await;
+            if let Some(result) = self.judge(tried, &mut tries).await {
+                return result;
+            }
+        }
+    }
+
+    /// What is final; `None` after a pause if it is worth another try.
+    async fn judge<T>(&self, tried: Result<T, Trouble>, tries: &mut Tries) -> Option<Result<T>> {
+        let trouble = match tried {
+            Ok(answer) => return Some(Ok(answer)),
+            Err(trouble) => trouble,
+        };
+        let limit = match &trouble {
+            Trouble::Passing(_) => self.retry.times,
+            Trouble::Unreached(_) => self.retry.times.min(UNREACHED_TIMES),
+            Trouble::Final(_) => return self.with_fresh_credentials(trouble.error(), tries).await,
+        };
+        if tries.made > limit {
+            return Some(Err(trouble.error()));
+        }
+        sleep(self.retry.pause(tries.made)).await;
+        None
+    }
+
+    /// Once only: credentials that were replaced meanwhile, or ended early.
+    async fn with_fresh_credentials<T>(
+        &self,
+        error: Error,
+        tries: &mut Tries,
+    ) -> Option<Result<T>> {
+        let stale = tries.credentials.take();
+        let Some(stale) = stale.filter(|_| !tries.renewed && is_about_credentials(&error)) else {
+            return Some(Err(error));
+        };
+        tries.renewed = true;
+        match self.keychain.after(&stale).await {
+            Ok(Some(_)) => None,
+            Ok(None) | Err(_) => Some(Err(error)),
+        }
+    }
+
+    async fn try_whole(&self, request: &Request, tries: &mut Tries) -> Result<Answer, Trouble> {
+        let response = self.try_once(request, tries).await?;
+        let headers = response.headers().clone();
+        let body = self.collect(response).await.map_err(Trouble::Passing)?;
+        let answer = Answer { headers, body };
+        match self.late_refusal(request, &answer) {
+            Some(refusal) => Err(self.trouble(refusal, tries)),
+            None => Ok(answer),
+        }
+    }
+
+    async fn try_once(&self, request: &Request, tries: &mut Tries) -> Result<Response, Trouble> {
+        tries.made += 1;
+        let credentials = self.keychain.get().await.map_err(Trouble::Final)?;
+        tries.credentials = Some(credentials.clone());
+        let call = self.call(request, &credentials).await.map_err(Trouble::Final)?;
+        let sent = self.clients.proxied.execute(call);
+        let response = self.watched(request, sent).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let refusal = self.refusal(request, response).await;
+        Err(self.trouble(refusal, tries))
+    }
+
+    fn trouble(&self, mut refusal: Refusal, tries: &Tries) -> Trouble {
+        if let Some(credentials) = &tries.credentials {
+            refusal.message = credentials.strike(&refusal.message);
+        }
+        match refusal.is_passing() {
+            true => Trouble::Passing(refusal.into()),
+            false => Trouble::Final(refusal.into()),
+        }
+    }
+
+    async fn call(&self, request: &Request, credentials: &Credentials) -> Result<reqwest::Request> {
+        let mut parts = request.parts(&self.endpoint, &self.bucket)?;
+        self.signer.sign(&mut parts, credentials, None).await?;
+        // After the signature, which need not cover it; else a streamed body would have no length.
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(request.payload.len()));
+        let call = http::Request::from_parts(parts, request.payload.body());
+        reqwest::Request::try_from(call).map_err(|_| Error::Usage("no request can be made".into()))
+    }
+
+    /// Waits for the answer's head as long as something is sent.
+    async fn watched(
+        &self,
+        request: &Request,
+        sent: impl Future<Output = reqwest::Result<Response>>,
+    ) -> Result<Response, Trouble> {
+        tokio::pin!(sent);
+        let mut before = request.payload.sent();
+        loop {
+            let patience = match request.is_slow {
+                true => self.idle_timeout * SLOW_FACTOR,
+                false => self.idle_timeout,
+            };
+            match tokio::time::timeout(patience, &mut sent).await {
+                Ok(answer) => return answer.map_err(|error| self.unreached(&error)),
+                Err(_) if request.payload.sent() == before => {
+                    let why = format!("nothing was sent or received for {patience:?}");
+                    return Err(Trouble::Passing(self.unreachable(why)));
+                }
+                Err(_) => before = request.payload.sent(),
+            }
+        }
+    }
+
+    fn unreached(&self, error: &reqwest::Error) -> Trouble {
+        let unreachable = self.unreachable(explain(error));
+        match error.is_connect() {
+            true => Trouble::Unreached(unreachable),
+            false => Trouble::Passing(unreachable),
+        }
+    }
+
+    pub(crate) fn unreachable(&self, why: String) -> Error {
+        Error::Unreachable { host: self.endpoint.to_string(), why }
+    }
+
+    async fn collect(&self, response: Response) -> Result<bytes::Bytes> {
+        let collected = collect(response, MAX_BODY_BYTES);
+        match tokio::time::timeout(self.idle_timeout * SLOW_FACTOR, collected).await {
+            Ok(body) => body.map_err(|why| self.unreachable(why)),
+            Err(_) => Err(self.unreachable("the answer did not end".into())),
+        }
+    }
+
+    async fn refusal(&self, request: &Request, response: Response) -> Refusal {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = collect(response, MAX_ERROR_BYTES);
+        // Without its body, the status still tells something.
+        let body = tokio::time::timeout(self.idle_timeout, body).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
+        self.denial(request, status, &headers, &body)
+    }
+
+    /// S3 begins to answer while it puts parts together, and may say no after a status of 200.
+    fn late_refusal(&self, request: &Request, answer: &Answer) -> Option<Refusal> {
+        let may = request.is_slow && xml::root(&answer.text()).as_deref() == Some("Error");
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        may.then(|| self.denial(request, status, &answer.headers, &answer.body))
+    }
+
+    fn denial(
+        &self,
+        request: &Request,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Refusal {
+        let place = self.location(&request.key).to_string();
+        let (kind, operation) = (self.kind, request.operation);
+        Denial { kind, operation, place, status, headers, body }.refusal()
+    }
+}
+
+/// Of one request.
+#[derive(Default)]
+struct Tries {
+    made: u32,
+    renewed: bool,
+    /// Of the last try.
+    credentials: Option<Credentials>,
+}
+
+fn is_about_credentials(error: &Error) -> bool {
+    // A HEAD has no body that could tell a token that ended from a right that is missing.
+    let bare = |refusal: &Refusal| refusal.code.is_empty() && refusal.cause == Cause::Denied;
+    error.refusal().is_some_and(|refusal| refusal.is_about_credentials() || bare(refusal))
+}
+
+fn endpoint(kind: Kind, options: &StoreOptions, environment: &Environment) -> Result<Endpoint> {
+    let names: &[&str] = match kind {
+        Kind::Oss => &["OSS_ENDPOINT"],
+        Kind::S3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+    };
+    if let Some(text) = options.endpoint.as_deref().or_else(|| environment.first(names)) {
+        return Endpoint::parse(kind, text, options.addressing);
+    }
+    let region = options.region.as_deref().or_else(|| region_of_environment(kind, environment));
+    match region {
+        Some(region) => Endpoint::of_region(kind, region, options.internal, options.addressing),
+        None => Err(Error::Usage(format!("{} needs an endpoint or a region", kind.scheme()))),
+    }
+}
+
+fn region_of_environment(kind: Kind, environment: &Environment) -> Option<&str> {
+    match kind {
+        Kind::Oss => environment.first(&["OSS_REGION"]),
+        Kind::S3 => environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
+    }
+}
+
+fn region(
+    kind: Kind,
+    options: &StoreOptions,
+    environment: &Environment,
+    endpoint: &Endpoint,
+) -> Option<String> {
+    let told = options.region.as_deref().or(endpoint.region());
+    let told = told.or_else(|| region_of_environment(kind, environment));
+    told.or((kind == Kind::S3).then_some("us-east-1")).map(str::to_owned)
+}
+
+fn signer(
+    kind: Kind,
+    bucket: &str,
+    options: &StoreOptions,
+    region: Option<String>,
+) -> Result<Signer> {
+    let missing = || Error::Usage("the endpoint does not tell the region: give it".into());
+    match (kind, options.signature) {
+        (Kind::Oss, Signature::V1) => Ok(Signer::Oss(oss::RequestSigner::new(bucket))),
+        (Kind::Oss, Signature::V4) => {
+            let signer = oss::RequestSigner::new(bucket).with_region(region.ok_or_else(missing)?);
+            Ok(Signer::Oss(signer.with_signing_version(oss::SigningVersion::V4)))
+        }
+        (Kind::S3, Signature::V4) => {
+            let signer = aws::RequestSigner::new("s3", &region.ok_or_else(missing)?);
+            Ok(Signer::S3(signer.with_standard_session_token()))
+        }
+        (Kind::S3, Signature::V1) => Err(Error::Usage("version 1 is a signature of OSS".into())),
+    }
+}
