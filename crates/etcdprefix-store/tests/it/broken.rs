@@ -1,0 +1,190 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use etcdprefix_store::{Error, StoreOptions, UploadOptions, Uploaded, download, head, upload};
+use etcdprefix_testkit::stores::{Act, Front, OssServer, Rule};
+
+use crate::support::{
+    Counted, PART_BYTES, Server, both, bytes, clean, file, in_parts, run, silent,
+};
+
+const UNAVAILABLE: Act = Act::Refuse { status: 503, code: "SlowDown", message: "slow down" };
+
+fn rule(method: &'static str, holds: &'static str, times: usize, act: Act) -> Rule {
+    Rule { method, holds, skip: 0, times, act }
+}
+
+/// Uploads through a front with these rules and reads back what came.
+async fn uploaded(server: &Server, key: &str, options: &UploadOptions, rules: &[Rule]) -> Uploaded {
+    let front = Front::start(server.address()).unwrap();
+    rules.iter().for_each(|rule| front.rule(rule.clone()));
+    let content = bytes(2 * PART_BYTES + 7);
+    let (_folder, path) = file(&content);
+    let progress = Arc::new(Counted::default());
+    let store = server.store_at(&front.address());
+    let done = upload(&store, &path, key, options, progress.clone()).await.unwrap();
+    assert_eq!(front.done(), rules.iter().map(|rule| rule.times).sum::<usize>());
+    assert_eq!(progress.done.load(Ordering::SeqCst), content.len() as u64, "shown once");
+    assert!(server.sdk().get(key).unwrap() == content);
+    done
+}
+
+#[test]
+fn an_upload_survives_refusals_and_broken_connections() {
+    both(async |server| {
+        let cut = |method, holds| rule(method, holds, 2, Act::CutRequest { after: 2_000_000 });
+        let rules = [
+            rule("POST", "uploads", 2, UNAVAILABLE),
+            cut("PUT", "partNumber=2"),
+            rule("PUT", "partNumber=1", 1, Act::LoseAnswer),
+            rule("PUT", "partNumber=3", 1, Act::CutAnswer { after: 20 }),
+            rule("HEAD", "", 2, UNAVAILABLE),
+        ];
+        let done = uploaded(&server, "broken/parts", &in_parts(), &rules).await;
+        // A connection that the front closes after its one request may be reused once in vain.
+        assert!(done.parts == 3 && done.repeated >= 4, "{done:?}");
+        let rules = [cut("PUT", ""), rule("PUT", "", 1, UNAVAILABLE)];
+        let usual = UploadOptions::default();
+        assert!(uploaded(&server, "broken/whole", &usual, &rules).await.repeated >= 3);
+    });
+}
+
+#[test]
+fn an_answer_that_was_lost_does_not_make_ours_another_s() {
+    both(async |server| {
+        let lost = |method, holds| [rule(method, holds, 1, Act::LoseAnswer)];
+        let once = UploadOptions { if_absent: true, ..UploadOptions::default() };
+        uploaded(&server, "broken/lost-whole", &once, &lost("PUT", "")).await;
+        let parts = UploadOptions { if_absent: true, ..in_parts() };
+        uploaded(&server, "broken/lost-parts", &parts, &lost("POST", "uploadId")).await;
+    });
+}
+
+#[test]
+fn a_stalled_connection_is_given_up() {
+    both(async |server| {
+        let front = Front::start(server.address()).unwrap();
+        front.rule(rule("PUT", "", 1, Act::Stall));
+        let options = StoreOptions {
+            idle_timeout: Duration::from_millis(700),
+            ..server.options(&front.address())
+        };
+        let (_folder, path) = file(&bytes(6 << 20));
+        let store = server.store_with(server.key(), &options);
+        let done = upload(&store, &path, "broken/stall", &UploadOptions::default(), silent()).await;
+        assert!(done.unwrap().repeated >= 1);
+    });
+}
+
+#[test]
+fn a_failed_upload_leaves_no_parts() {
+    both(async |server| {
+        let front = Front::start(server.address()).unwrap();
+        front.rule(rule("PUT", "partNumber=2", 100, UNAVAILABLE));
+        let (_folder, path) = file(&bytes(2 * PART_BYTES));
+        let store = server.store_at(&front.address());
+        let error =
+            upload(&store, &path, "broken/failed", &in_parts(), silent()).await.unwrap_err();
+        assert!(error.refusal().is_some_and(|refusal| refusal.code == "SlowDown"), "{error:?}");
+        clean(&error);
+        assert!(head(&server.store(), "broken/failed").await.is_err());
+        match &*server {
+            Server::S3(s3) => assert!(s3.sdk().uploads("broken/failed").unwrap().is_empty()),
+            Server::Oss(oss) => assert!(oss.log()[&("AbortMultipartUpload".into(), 204)] > 0),
+        }
+    });
+}
+
+#[test]
+fn parts_that_may_not_be_removed_are_named() {
+    let server = OssServer::start().unwrap();
+    let key = server.key().clone();
+    server.allow(&key, &["AbortMultipartUpload", "CompleteMultipartUpload"]).unwrap();
+    let server = Server::Oss(server);
+    run(async {
+        let (_folder, path) = file(&bytes(PART_BYTES + 1));
+        let error =
+            upload(&server.store(), &path, "left", &in_parts(), silent()).await.unwrap_err();
+        clean(&error);
+        let Error::PartsLeft { upload_id, .. } = &error else { panic!("{error:?}") };
+        let text = error.to_string();
+        assert!(text.contains(upload_id.as_str()) && text.contains("lifecycle rule"), "{text}");
+        let Server::Oss(server) = &server else { unreachable!() };
+        assert_eq!(server.log()[&("AbortMultipartUpload".into(), 403)], 1);
+    });
+}
+
+#[test]
+fn an_interruption_ends_the_upload_and_removes_its_parts() {
+    both(async |server| {
+        let progress = Counted { stop_after: Some(2 * PART_BYTES as u64), ..Default::default() };
+        let (_folder, path) = file(&bytes(6 * PART_BYTES));
+        let options = UploadOptions { parallel: 1, ..in_parts() };
+        let front = Front::start(server.address()).unwrap();
+        front.rule(rule("PUT", "partNumber=4", 1, Act::Stall));
+        let store = server.store_at(&front.address());
+        let ended = upload(&store, &path, "broken/stopped", &options, Arc::new(progress)).await;
+        assert!(matches!(ended, Err(Error::Interrupted)), "{ended:?}");
+        assert!(head(&server.store(), "broken/stopped").await.is_err());
+    });
+}
+
+#[test]
+fn a_file_that_changes_under_way_is_not_uploaded() {
+    both(async |server| {
+        let (_folder, path) = file(&bytes(3 * PART_BYTES));
+        let front = Front::start(server.address()).unwrap();
+        front.rule(rule("PUT", "partNumber=2", 1, Act::Delay(Duration::from_millis(600))));
+        let store = server.store_at(&front.address());
+        let options = UploadOptions { parallel: 1, ..in_parts() };
+        let upload = upload(&store, &path, "broken/changed", &options, silent());
+        let change = async {
+            while front.done() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            std::fs::write(&path, bytes(3 * PART_BYTES + 1)).unwrap();
+        };
+        let (ended, ()) = tokio::join!(upload, change);
+        assert!(matches!(ended, Err(Error::FileChanged { .. })), "{ended:?}");
+        assert!(head(&server.store(), "broken/changed").await.is_err());
+    });
+}
+
+#[test]
+fn a_download_goes_on_where_it_broke() {
+    both(async |server| {
+        let content = bytes(3 * PART_BYTES);
+        server.sdk().put("broken/fetched", &content).unwrap();
+        let front = Front::start(server.address()).unwrap();
+        front.rule(rule("GET", "", 2, Act::CutAnswer { after: PART_BYTES }));
+        front.rule(rule("GET", "", 1, UNAVAILABLE));
+        let (mut came, progress) = (Vec::new(), Arc::new(Counted::default()));
+        let store = server.store_at(&front.address());
+        let done = download(&store, "broken/fetched", &mut came, progress.clone()).await.unwrap();
+        assert!(came == content && done.resumed == 2, "{done:?}");
+        assert_eq!(progress.done.load(Ordering::SeqCst), content.len() as u64);
+    });
+}
+
+#[test]
+fn an_object_that_is_replaced_under_way_is_not_mixed() {
+    both(async |server| {
+        let key = "broken/replaced";
+        server.sdk().put(key, &bytes(2 * PART_BYTES)).unwrap();
+        let front = Front::start(server.address()).unwrap();
+        front.rule(rule("GET", "", 1, Act::CutAnswer { after: PART_BYTES }));
+        front.rule(rule("GET", "", 1, Act::Delay(Duration::from_secs(3))));
+        let store = server.store_at(&front.address());
+        let mut came = Vec::new();
+        let fetch = download(&store, key, &mut came, silent());
+        let replace = async {
+            while front.done() < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            server.sdk().put(key, &bytes(2 * PART_BYTES - 1)).unwrap();
+        };
+        let (ended, ()) = tokio::join!(fetch, replace);
+        assert!(matches!(ended, Err(Error::ObjectChanged { .. })), "{ended:?}");
+    });
+}

@@ -1,0 +1,13 @@
+//! Against real stores: SeaweedFS for S3, our stand-in for OSS with Alibaba's own signers.
+
+/// What breaks on the way: 500s, connections that end, answers that are lost.
+mod broken;
+/// Keys from every source.
+mod credentials;
+/// What both stores do alike: written, read back by the official SDKs, listed.
+mod objects;
+/// URLs: how long they live, what speaks against them.
+mod presigned;
+/// Wrong keys, regions, clocks; rights that are missing.
+mod refused;
+mod support;
