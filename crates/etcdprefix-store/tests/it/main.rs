@@ -8,6 +8,8 @@ mod credentials;
 mod objects;
 /// URLs: how long they live, what speaks against them.
 mod presigned;
+/// How a store is reached: TLS, the bucket in the host's name.
+mod reached;
 /// Wrong keys, regions, clocks; rights that are missing.
 mod refused;
 mod support;

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Key, Sdk, settle};
+use crate::certs::Identity;
 use crate::process::{LOOPBACK, PORT_TRIES, Process, free_ports};
 use crate::provisioned::seaweedfs;
 
@@ -19,8 +21,11 @@ pub struct S3Server {
     // Ends before the folder goes.
     _process: Process,
     address: String,
+    tls_address: String,
     key: Key,
     _folder: TempDir,
+    /// Outside the folder.
+    sockets: Vec<PathBuf>,
 }
 
 impl S3Server {
@@ -30,9 +35,14 @@ impl S3Server {
     /// With an empty bucket, a key that may do everything, and further keys with rights as SeaweedFS
     /// names them, such as `Write:bucket`.
     pub fn start(others: &[(Key, &[&str])]) -> Result<Self> {
+        Self::start_with(others, None)
+    }
+
+    /// The same, with this certificate at [`S3Server::tls_address`] too.
+    pub fn start_with(others: &[(Key, &[&str])], tls: Option<&Identity>) -> Result<Self> {
         let mut error = None;
         for _ in 0..PORT_TRIES {
-            match Self::launch(others) {
+            match Self::launch(others, tls) {
                 Ok(server) => return Ok(server),
                 Err(why) => error = Some(why),
             }
@@ -40,19 +50,26 @@ impl S3Server {
         Err(error.context("never tried")?)
     }
 
-    fn launch(others: &[(Key, &[&str])]) -> Result<Self> {
+    fn launch(others: &[(Key, &[&str])], tls: Option<&Identity>) -> Result<Self> {
         let (folder, key) = (TempDir::new()?, Key::new("AKIAFULL", "full-s3cr3t-full"));
         let all: &[&str] = &["Admin", "Read", "Write", "List"];
         let users = others.iter().map(|(key, rights)| (key, *rights)).chain([(&key, all)]);
         let users: Vec<Value> = users.map(|(key, rights)| identity(key, rights)).collect();
         let config = folder.path().join("s3.json");
         fs::write(&config, json!({"identities": users}).to_string())?;
-        let ports = free_ports(LOOPBACK, 8)?;
+        let ports = free_ports(LOOPBACK, 9)?;
         let log = folder.path().join("log");
-        let mut process = Process(command(&folder, &ports)?.spawn().context("cannot start weed")?);
-        let address = format!("127.0.0.1:{}", ports[6]);
+        let mut command = command(&folder, &ports)?;
+        if let Some(tls) = tls {
+            command.arg(format!("-s3.port.https={}", ports[8]));
+            command.arg(format!("-s3.cert.file={}", tls.certificate().display()));
+            command.arg(format!("-s3.key.file={}", tls.key().display()));
+        }
+        let mut process = Process(command.spawn().context("cannot start weed")?);
+        let sockets = sockets(&ports);
+        let [address, tls_address] = [6, 8].map(|port| format!("127.0.0.1:{}", ports[port]));
         settle(&mut process, &log, |_| answers(&address).then_some(()))?;
-        let this = Self { _process: process, address, key, _folder: folder };
+        let this = Self { _process: process, address, tls_address, key, _folder: folder, sockets };
         this.sdk().run("make", &[])?;
         Ok(this)
     }
@@ -60,6 +77,11 @@ impl S3Server {
     /// `host:port`, without TLS.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// `host:port` with TLS, if it was started with a certificate.
+    pub fn tls_address(&self) -> &str {
+        &self.tls_address
     }
 
     /// The key that may do everything.
@@ -71,6 +93,21 @@ impl S3Server {
     pub fn sdk(&self) -> Sdk {
         Sdk::new("s3", &format!("http://{}", self.address), Self::REGION, &self.key)
     }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        // Some there are only while it runs.
+        self.sockets.iter().for_each(|socket| drop(fs::remove_file(socket)));
+    }
+}
+
+/// Where SeaweedFS puts sockets whatever it is told, named by its ports for gRPC.
+fn sockets(ports: &[u16]) -> Vec<PathBuf> {
+    let named = ["master", "volume", "filer", "s3"].iter().zip(ports.chunks(2));
+    named
+        .map(|(name, pair)| format!("/tmp/seaweedfs-{name}-grpc-{}.sock", pair[1]).into())
+        .collect()
 }
 
 fn identity(key: &Key, rights: &[&str]) -> Value {
