@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
+use serde::{Serialize, Serializer};
 
 use crate::dialect::Kind;
 use crate::error::{Error, Result};
@@ -136,6 +137,12 @@ impl fmt::Display for Location {
             Self::Object(object) => object.fmt(f),
             Self::File(path) => path.display().fmt(f),
         }
+    }
+}
+
+impl Serialize for ObjectLocation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -72,7 +72,6 @@ impl Default for UploadOptions {
 #[derive(Clone, Debug, Serialize)]
 pub struct Uploaded {
     /// Where.
-    #[serde(skip)]
     pub location: ObjectLocation,
     /// Its size.
     pub bytes: u64,

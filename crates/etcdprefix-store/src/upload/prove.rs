@@ -74,3 +74,42 @@ impl Expected<'_> {
         if same { Agreed::Etag } else { Agreed::Size }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::Hasher;
+    use crate::dialect::Kind;
+    use crate::metadata::Metadata;
+
+    fn part(number: u32, bytes: &[u8]) -> Part {
+        let mut hasher = Hasher::new(Kind::S3);
+        hasher.update(bytes);
+        Part { number, etag: String::new(), digest: hasher.finish(bytes.len() as u64) }
+    }
+
+    fn compare(checksum: Option<&str>, etag: &str, bytes: u64) -> Result<Agreed, String> {
+        let parts = [part(1, b"12345"), part(2, b"6789")];
+        let whole = Digest { md5: None, ..part(0, b"123456789").digest };
+        let found = Head {
+            bytes,
+            etag: etag.into(),
+            checksum: checksum.map(str::to_owned),
+            modified: None,
+            metadata: Metadata::default(),
+        };
+        Expected { whole: &whole, parts: &parts }.compare(&found)
+    }
+
+    #[test]
+    fn what_a_store_keeps_is_what_it_is_held_to() {
+        // By Python's hashlib and zlib, over the binary sums of the parts.
+        let etag = "324730582f20c3f18cbb66d63a6137d2-2";
+        assert_eq!(compare(Some("y/Q5Jg=="), "", 9), Ok(Agreed::Checksum));
+        assert_eq!(compare(Some("4zspdQ==-2"), "", 9), Ok(Agreed::PartsChecksum));
+        assert_eq!(compare(None, etag, 9), Ok(Agreed::Etag));
+        assert_eq!(compare(None, "made-of-something-else", 9), Ok(Agreed::Size));
+        assert!(compare(Some("AAAAAA=="), etag, 9).is_err());
+        assert!(compare(None, etag, 8).is_err());
+    }
+}
