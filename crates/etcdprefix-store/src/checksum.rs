@@ -52,7 +52,8 @@ impl Checksum {
     }
 }
 
-/// Takes bytes in order. S3 stores also get and give MD5, which older ones check instead.
+/// Takes bytes in order. Stores refuse a request whose MD5 is another before they keep anything of
+/// it; S3 stores also give one back.
 pub(crate) struct Hasher {
     crc: Crc,
     md5: Option<md5::Md5>,
@@ -67,7 +68,7 @@ enum Crc {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Digest {
     pub checksum: Checksum,
-    /// On S3.
+    /// Of what is sent.
     pub md5: Option<[u8; 16]>,
     pub bytes: u64,
 }
@@ -84,8 +85,7 @@ impl Hasher {
 
     /// For what is sent.
     pub fn new(kind: Kind) -> Self {
-        let md5 = (kind == Kind::S3).then(md5::Md5::default);
-        Self { md5, ..Self::plain(kind) }
+        Self { md5: Some(md5::Md5::default()), ..Self::plain(kind) }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {

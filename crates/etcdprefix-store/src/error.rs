@@ -161,6 +161,8 @@ pub enum Cause {
     NoUpload,
     /// The object exists, or changed, against a condition of the request.
     Condition,
+    /// What was sent arrived with another checksum.
+    Damaged,
     /// The store is overloaded or broken; it may work later.
     Passing,
     /// Anything else.
@@ -186,6 +188,7 @@ impl Cause {
             Self::NoObject => "there is no such object",
             Self::NoUpload => "there is no such multipart upload",
             Self::Condition => "the object exists or changed",
+            Self::Damaged => "what was sent arrived damaged",
             Self::Passing => "the store is not able to now",
             Self::Other => return None,
         };
@@ -196,7 +199,7 @@ impl Cause {
 impl Refusal {
     /// Whether the same request may succeed later.
     pub fn is_passing(&self) -> bool {
-        self.cause == Cause::Passing
+        matches!(self.cause, Cause::Passing | Cause::Damaged)
     }
 
     /// Whether other credentials of the same origin may do.

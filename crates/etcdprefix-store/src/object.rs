@@ -102,12 +102,13 @@ pub(crate) async fn put(
     }
 }
 
-/// S3 is told the checksums beforehand, and refuses what does not fit. OSS tells its own afterwards.
+/// Stores are told checksums beforehand, and refuse what does not fit: a damaged object must not take
+/// the place of a good one. OSS tells its CRC-64 afterwards, too.
 pub(crate) fn checked(kind: Kind, request: Request, digest: &Digest) -> Request {
-    if kind == Kind::Oss {
-        return request;
-    }
-    let request = request.header(kind.checksum_header(), &digest.checksum.text());
+    let request = match kind {
+        Kind::Oss => request,
+        Kind::S3 => request.header(kind.checksum_header(), &digest.checksum.text()),
+    };
     match &digest.md5 {
         // Buckets with Object Lock ask for it.
         Some(md5) => request.header("content-md5", &base64(md5)),

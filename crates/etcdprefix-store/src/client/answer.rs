@@ -96,6 +96,7 @@ impl Denial<'_> {
             "PreconditionFailed" | "FileAlreadyExists" | "ConditionalRequestConflict" => {
                 Cause::Condition
             }
+            "BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch" => Cause::Damaged,
             "RequestTimeout" | "SlowDown" | "InternalError" | "ServiceUnavailable" => {
                 Cause::Passing
             }
@@ -170,6 +171,7 @@ mod tests {
             (403, "AccessDenied", "You have no right.", Cause::Denied),
             (400, "ExpiredToken", "", Cause::BadToken),
             (404, "NoSuchBucket", "", Cause::NoBucket),
+            (400, "InvalidDigest", "", Cause::Damaged),
             (409, "FileAlreadyExists", "", Cause::Condition),
             (503, "SlowDown", "", Cause::Passing),
             (500, "", "", Cause::Passing),

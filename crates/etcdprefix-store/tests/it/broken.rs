@@ -62,6 +62,40 @@ fn an_answer_that_was_lost_does_not_make_ours_another_s() {
 }
 
 #[test]
+fn what_arrives_damaged_is_refused_and_sent_again() {
+    both(async |server| {
+        let flipped = |holds| [rule("PUT", holds, 2, Act::FlipRequest { at: 1_000_000 })];
+        let usual = UploadOptions::default();
+        uploaded(&server, "broken/flipped-whole", &usual, &flipped("")).await;
+        uploaded(&server, "broken/flipped-part", &in_parts(), &flipped("partNumber=2")).await;
+    });
+}
+
+#[test]
+fn an_object_that_is_not_what_was_sent_is_told() {
+    both(async |server| {
+        let key = "broken/other";
+        let (sent, others) = (bytes(50_000), [bytes(49_999), vec![0; 50_000]]);
+        let (_folder, path) = file(&sent);
+        for other in others {
+            let front = Front::start(server.address()).unwrap();
+            front.rule(rule("HEAD", "", 1, Act::Hold));
+            let (store, options) = (server.store_at(&front.address()), UploadOptions::default());
+            let upload = upload(&store, &path, key, &options, silent());
+            let replace = async {
+                while front.done() == 0 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                server.sdk().put(key, &other).unwrap();
+                front.release();
+            };
+            let (ended, ()) = tokio::join!(upload, replace);
+            assert!(matches!(ended, Err(Error::Differs { .. })), "{ended:?}");
+        }
+    });
+}
+
+#[test]
 fn a_stalled_connection_is_given_up() {
     both(async |server| {
         let front = Front::start(server.address()).unwrap();
@@ -135,7 +169,7 @@ fn a_file_that_changes_under_way_is_not_uploaded() {
     both(async |server| {
         let (_folder, path) = file(&bytes(3 * PART_BYTES));
         let front = Front::start(server.address()).unwrap();
-        front.rule(rule("PUT", "partNumber=2", 1, Act::Delay(Duration::from_millis(600))));
+        front.rule(rule("PUT", "partNumber=2", 1, Act::Hold));
         let store = server.store_at(&front.address());
         let options = UploadOptions { parallel: 1, ..in_parts() };
         let upload = upload(&store, &path, "broken/changed", &options, silent());
@@ -144,6 +178,7 @@ fn a_file_that_changes_under_way_is_not_uploaded() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             std::fs::write(&path, bytes(3 * PART_BYTES + 1)).unwrap();
+            front.release();
         };
         let (ended, ()) = tokio::join!(upload, change);
         assert!(matches!(ended, Err(Error::FileChanged { .. })), "{ended:?}");
@@ -174,7 +209,7 @@ fn an_object_that_is_replaced_under_way_is_not_mixed() {
         server.sdk().put(key, &bytes(2 * PART_BYTES)).unwrap();
         let front = Front::start(server.address()).unwrap();
         front.rule(rule("GET", "", 1, Act::CutAnswer { after: PART_BYTES }));
-        front.rule(rule("GET", "", 1, Act::Delay(Duration::from_secs(3))));
+        front.rule(rule("GET", "", 1, Act::Hold));
         let store = server.store_at(&front.address());
         let mut came = Vec::new();
         let fetch = download(&store, key, &mut came, silent());
@@ -183,6 +218,7 @@ fn an_object_that_is_replaced_under_way_is_not_mixed() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             server.sdk().put(key, &bytes(2 * PART_BYTES - 1)).unwrap();
+            front.release();
         };
         let (ended, ()) = tokio::join!(fetch, replace);
         assert!(matches!(ended, Err(Error::ObjectChanged { .. })), "{ended:?}");

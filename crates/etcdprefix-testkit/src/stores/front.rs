@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+/// How soon a held request sees that it may go on.
+const STEP: Duration = Duration::from_millis(10);
+
 /// What to do to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -27,6 +30,11 @@ pub enum Act {
         /// How many.
         after: usize,
     },
+    /// One bit of this byte of its body is another, 0 for the first byte.
+    FlipRequest {
+        /// Which byte.
+        at: u64,
+    },
     /// Close after so many bytes of the answer, its head included.
     CutAnswer {
         /// How many.
@@ -34,10 +42,10 @@ pub enum Act {
     },
     /// Pass the request on whole and close without any answer.
     LoseAnswer,
-    /// Take the request's head and then nothing more; the connection stays open.
+    /// Take the request's head and then nothing more; the connection stays open until the front goes.
     Stall,
-    /// Wait before passing it on.
-    Delay(Duration),
+    /// Wait for [`Front::release`] before passing it on.
+    Hold,
 }
 
 /// Which requests, how many of them, and what to do.
@@ -66,6 +74,7 @@ struct Shared {
     target: String,
     rules: Mutex<Vec<Rule>>,
     done: Mutex<usize>,
+    released: AtomicBool,
     ended: AtomicBool,
 }
 
@@ -78,6 +87,7 @@ impl Front {
             target: target.to_owned(),
             rules: Mutex::default(),
             done: Mutex::default(),
+            released: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
         let its = Arc::clone(&shared);
@@ -93,6 +103,11 @@ impl Front {
     /// From now on also this.
     pub fn rule(&self, rule: Rule) {
         lock(&self.shared.rules).push(rule);
+    }
+
+    /// Passes on what is held, now and later.
+    pub fn release(&self) {
+        self.shared.released.store(true, Ordering::SeqCst);
     }
 
     /// To how many requests something was done.
@@ -139,10 +154,10 @@ impl Shared {
                 return refuse(client, *status, code, message);
             }
             Some(Act::Stall) => {
-                std::thread::sleep(Duration::from_secs(30));
+                self.wait();
                 return Ok(());
             }
-            Some(Act::Delay(time)) => std::thread::sleep(*time),
+            Some(Act::Hold) => self.wait(),
             _ => {}
         }
         self.pass(client, reader, &head, act)
@@ -151,16 +166,23 @@ impl Shared {
     fn pass(
         &self,
         mut client: &TcpStream,
-        reader: impl Read,
+        mut reader: impl Read,
         head: &str,
         act: Option<Act>,
     ) -> io::Result<()> {
         let mut server = TcpStream::connect(&self.target)?;
         server.write_all(one_request(head).as_bytes())?;
-        let body = match act {
+        let mut body = match act {
             Some(Act::CutRequest { after }) => length(head).min(after as u64),
             _ => length(head),
         };
+        if let Some(Act::FlipRequest { at }) = act {
+            io::copy(&mut (&mut reader).take(at), &mut server)?;
+            let mut byte = [0];
+            reader.read_exact(&mut byte)?;
+            server.write_all(&[byte[0] ^ 1])?;
+            body -= at + 1;
+        }
         io::copy(&mut reader.take(body), &mut server)?;
         match act {
             Some(Act::CutRequest { .. }) => server.shutdown(Shutdown::Both),
@@ -169,6 +191,12 @@ impl Shared {
                 io::copy(&mut server.take(after as u64), &mut client).map(drop)
             }
             _ => io::copy(&mut server, &mut client).map(drop),
+        }
+    }
+
+    fn wait(&self) {
+        while !self.released.load(Ordering::SeqCst) && !self.ended.load(Ordering::SeqCst) {
+            std::thread::sleep(STEP);
         }
     }
 
