@@ -50,9 +50,9 @@ def crc64(data):
 
 
 class Refused(Exception):
-    def __init__(self, status, code, message=""):
+    def __init__(self, status, code, message="", number=""):
         super().__init__(code)
-        self.status, self.code, self.message = status, code, message
+        self.status, self.code, self.message, self.number = status, code, message, number
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         out = (
             '<?xml version="1.0" encoding="UTF-8"?>\n<Error>'
             f"<Code>{refused.code}</Code><Message>{escape(refused.message)}</Message>"
-            f"<RequestId>5C3D9175B6FC201293AD0000</RequestId></Error>"
+            f"<RequestId>5C3D9175B6FC201293AD0000</RequestId><EC>{refused.number}</EC></Error>"
         )
         return refused.status, dict(XML), out.encode()
 
@@ -231,7 +231,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def check_referer(self, user):
         if self.config.get("referer") and not self.headers.get("Referer"):
-            raise Refused(403, "AccessDenied", "You are denied by bucket referer policy.")
+            raise Refused(403, "AccessDenied", "The request is denied.", "0003-00000501")
         return user
 
     # What is asked.

@@ -85,7 +85,7 @@ impl Denial<'_> {
             | "IllegalLocationConstraintException"
             | "InvalidRegion" => Cause::WrongRegion(self.region(text)),
             "AccessDenied" if message.contains("expired") => Cause::Expired,
-            "AccessDenied" if message.to_lowercase().contains("referer") => Cause::Referer,
+            "AccessDenied" if self.is_referer(message, text) => Cause::Referer,
             "AccessDenied" if self.is_second_level(message) => {
                 Cause::WrongRegion(self.region(text))
             }
@@ -105,6 +105,13 @@ impl Denial<'_> {
             }
             _ => self.cause_of_status(),
         }
+    }
+
+    /// OSS's own numbers for a Referer that is missing, banned, or not among those allowed.
+    fn is_referer(&self, message: &str, text: &str) -> bool {
+        let number = xml::find(text, "EC").or_else(|| self.header("x-oss-ec")).unwrap_or_default();
+        let known = ["0003-00000501", "0003-00000502", "0003-00000503"];
+        known.contains(&number.as_str()) || message.to_lowercase().contains("referer")
     }
 
     /// What OSS says at the endpoint of another region.
@@ -180,6 +187,13 @@ mod tests {
         ] {
             assert_eq!(cause(status, code, message), expected, "{code} {message}");
         }
+    }
+
+    #[test]
+    fn referer_protection_is_known_by_its_number() {
+        let body =
+            "<Error><Code>AccessDenied</Code><Message>No.</Message><EC>0003-00000501</EC></Error>";
+        assert_eq!(refusal(403, body).cause, Cause::Referer);
     }
 
     #[test]
