@@ -6,6 +6,7 @@
 //!         -> upload: one request or parts, checked by CRC, proved by a HEAD
 //!         -> download, list
 //!         -> presign: a URL for one GET, probed before it is given out
+//! describe: what is known of a snapshot, as metadata
 //! ```
 //!
 //! Both stores speak nearly the same protocol; what differs is in [`dialect`](Kind).
@@ -16,6 +17,7 @@
 mod checksum;
 mod client;
 mod credentials;
+mod describe;
 mod dialect;
 mod download;
 mod endpoint;
@@ -41,6 +43,7 @@ use etcdprefix_core::progress::Progress;
 pub use checksum::Checksum;
 pub use client::Retry;
 pub use credentials::{CredentialOptions, Credentials, Environment};
+pub use describe::Description;
 pub use dialect::Kind;
 pub use download::{Downloaded, download};
 pub use endpoint::{Addressing, Endpoint};
