@@ -40,8 +40,9 @@ pub struct Downloaded {
 ///
 /// # Errors
 /// The store's and the network's; [`Error::ObjectChanged`] if it was replaced meanwhile;
-/// [`Error::Differs`] if what came has another checksum; [`Error::Write`]; [`Error::Interrupted`].
-/// With any of them, `sink` has got a part, or all, of something not to be trusted.
+/// [`Error::Differs`] if what came has another checksum; [`Error::Write`], or what a
+/// [`Plaintext`](crate::Plaintext) failed of; [`Error::Interrupted`]. With any of them, `sink` has
+/// got a part, or all, of something not to be trusted.
 pub async fn download(
     store: &Store,
     key: &str,
@@ -142,7 +143,7 @@ impl<'a> Download<'a> {
             return Err(self.differs("more bytes came than it has".into()));
         }
         self.hasher.update(piece);
-        self.sink.write_all(piece).map_err(Error::Write)?;
+        self.sink.write_all(piece).map_err(Error::of_sink)?;
         self.progress.advance(piece.len() as u64);
         Ok(())
     }

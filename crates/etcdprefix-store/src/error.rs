@@ -59,6 +59,23 @@ pub enum Error {
     /// What was downloaded could not be passed on.
     #[error("cannot write what was downloaded: {0}")]
     Write(io::Error),
+    /// What was to be encrypted could not be read, or what came of it not be written.
+    #[error("cannot {action}: {source}")]
+    Encryption {
+        /// What could not be done.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The object is encrypted, and no identity was given.
+    #[error("the object is encrypted with age: an identity is needed to decrypt it")]
+    Encrypted,
+    /// The object is encrypted to others than these identities.
+    #[error("the object is encrypted with age, and none of the identities can decrypt it")]
+    NoIdentity,
+    /// What is encrypted was damaged or cut off.
+    #[error("what is encrypted is damaged or cut off: it can't be decrypted")]
+    Undecryptable,
     /// The store said no.
     #[error("{0}")]
     Refused(Box<Refusal>),
@@ -236,6 +253,11 @@ impl Error {
 
     pub(crate) fn cause(&self) -> Option<&Cause> {
         self.refusal().map(|refusal| &refusal.cause)
+    }
+
+    /// What a sink failed of. One of this crate carries an error of this kind in one of I/O.
+    pub(crate) fn of_sink(error: io::Error) -> Self {
+        error.downcast::<Self>().unwrap_or_else(Self::Write)
     }
 
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {

@@ -7,6 +7,7 @@
 //!         -> download, list
 //!         -> presign: a URL for one GET, probed before it is given out
 //! describe: what is known of a snapshot, as metadata
+//! crypt: encrypted before it leaves, decrypted while it comes
 //! ```
 //!
 //! Both stores speak nearly the same protocol; what differs is in [`dialect`](Kind).
@@ -17,6 +18,7 @@
 mod checksum;
 mod client;
 mod credentials;
+mod crypt;
 mod describe;
 mod dialect;
 mod download;
@@ -43,6 +45,7 @@ use etcdprefix_core::progress::Progress;
 pub use checksum::Checksum;
 pub use client::Retry;
 pub use credentials::{CredentialOptions, Credentials, Environment};
+pub use crypt::{Identities, Plaintext, Recipients, encrypt};
 pub use describe::Description;
 pub use dialect::Kind;
 pub use download::{Downloaded, download};

@@ -4,6 +4,8 @@
 mod broken;
 /// Keys from every source.
 mod credentials;
+/// Encrypted before they leave, decrypted while they come.
+mod crypt;
 /// What both stores do alike: written, read back by the official SDKs, listed.
 mod objects;
 /// URLs: how long they live, what speaks against them.
