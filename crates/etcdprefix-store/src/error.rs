@@ -76,6 +76,14 @@ pub enum Error {
     /// What is encrypted was damaged or cut off.
     #[error("what is encrypted is damaged or cut off: it can't be decrypted")]
     Undecryptable,
+    /// The object is not the whole snapshot that it should be.
+    #[error("{location}: {what}")]
+    Unsound {
+        /// The object.
+        location: ObjectLocation,
+        /// What speaks against it.
+        what: String,
+    },
     /// The store said no.
     #[error("{0}")]
     Refused(Box<Refusal>),

@@ -6,6 +6,7 @@
 //!         -> upload: one request or parts, checked by CRC, proved by a HEAD
 //!         -> download, list
 //!         -> presign: a URL for one GET, probed before it is given out
+//!         -> verify: an object against its trailer
 //! describe: what is known of a snapshot, as metadata
 //! crypt: encrypted before it leaves, decrypted while it comes
 //! ```
@@ -35,6 +36,7 @@ mod secret;
 mod source;
 mod store;
 mod upload;
+mod verify;
 mod xml;
 
 use std::sync::Arc;
@@ -60,6 +62,7 @@ pub use probe::{Reach, probe};
 pub use secret::{Secret, SecretUrl};
 pub use store::{Signature, Store, StoreOptions};
 pub use upload::{Agreed, UploadOptions, Uploaded, upload};
+pub use verify::{Verified, verify};
 
 /// Progress of work that goes on in several tasks.
 pub type SharedProgress = Arc<dyn Progress + Send + Sync>;

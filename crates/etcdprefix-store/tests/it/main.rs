@@ -15,3 +15,5 @@ mod reached;
 /// Wrong keys, regions, clocks; rights that are missing.
 mod refused;
 mod support;
+/// Whole snapshots, and what is none.
+mod verify;
