@@ -9,6 +9,7 @@
 //!         -> verify: an object against its trailer
 //! describe: what is known of a snapshot, as metadata
 //! crypt: encrypted before it leaves, decrypted while it comes
+//! policy: what to grant
 //! ```
 //!
 //! Both stores speak nearly the same protocol; what differs is in [`dialect`](Kind).
@@ -30,6 +31,7 @@ mod location;
 mod metadata;
 mod multipart;
 mod object;
+mod policy;
 mod presign;
 mod probe;
 mod secret;
@@ -57,6 +59,7 @@ pub use list::{Listed, list, list_described};
 pub use location::{Location, ObjectLocation};
 pub use metadata::Metadata;
 pub use object::{Head, delete, head};
+pub use policy::{Policy, Purpose, policy};
 pub use presign::{MAX_LIFETIME, PresignOptions, Presigned, presign};
 pub use probe::{Reach, probe};
 pub use secret::{Secret, SecretUrl};

@@ -92,7 +92,7 @@ fn object(kind: Kind, rest: &str) -> Result<ObjectLocation, String> {
     Ok(ObjectLocation { kind, bucket: bucket.to_owned(), key: key.to_owned() })
 }
 
-fn check_bucket(bucket: &str) -> Result<(), String> {
+pub(crate) fn check_bucket(bucket: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
     let end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let sound = (3..=63).contains(&bucket.len())
@@ -104,7 +104,7 @@ fn check_bucket(bucket: &str) -> Result<(), String> {
 }
 
 /// What HTTP clients and servers resolve or merge in a path on their own can't be signed.
-fn check_key(key: &str) -> Result<(), String> {
+pub(crate) fn check_key(key: &str) -> Result<(), String> {
     if key.len() > MAX_KEY_BYTES {
         return Err(format!("the key is longer than {MAX_KEY_BYTES} bytes"));
     }
