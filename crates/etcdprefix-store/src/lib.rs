@@ -34,6 +34,7 @@ mod object;
 mod policy;
 mod presign;
 mod probe;
+mod region;
 mod secret;
 mod source;
 mod store;

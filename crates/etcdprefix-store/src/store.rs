@@ -19,6 +19,7 @@ use crate::dialect::Kind;
 use crate::endpoint::{Addressing, Endpoint};
 use crate::error::{Cause, Error, Refusal, Result};
 use crate::location::ObjectLocation;
+use crate::region;
 use crate::xml;
 
 /// A store that takes longer than this to put parts together has other troubles.
@@ -45,7 +46,8 @@ pub struct StoreOptions {
     /// The host of presigned URLs, where whoever fetches them reaches the store by another name.
     pub presign_endpoint: Option<String>,
     /// `None` for what the endpoint's name tells, or the environment (`OSS_REGION`; `AWS_REGION`,
-    /// `AWS_DEFAULT_REGION`). S3 stores other than AWS's are taken to be in `us-east-1`.
+    /// `AWS_DEFAULT_REGION`, then the profile in `~/.aws/config` or `AWS_CONFIG_FILE`). S3 stores
+    /// other than AWS's are taken to be in `us-east-1`.
     pub region: Option<String>,
     /// OSS: the region's endpoint inside Alibaba Cloud's network, if `endpoint` names none.
     pub internal: bool,
@@ -112,7 +114,12 @@ impl Store {
         let clients = Clients::new(options.ca_file.as_deref())?;
         Ok(Self {
             kind,
-            signer: signer(kind, &bucket, options, region(kind, options, environment, &endpoint))?,
+            signer: signer(
+                kind,
+                &bucket,
+                options,
+                region::of(kind, options, environment, &endpoint),
+            )?,
             keychain: Keychain::new(kind, &options.credentials, environment, &clients),
             idle_timeout: options.idle_timeout,
             retry: options.retry,
@@ -349,29 +356,10 @@ fn endpoint(kind: Kind, options: &StoreOptions, environment: &Environment) -> Re
     if let Some(text) = options.endpoint.as_deref().or_else(|| environment.first(names)) {
         return Endpoint::parse(kind, text, options.addressing);
     }
-    let region = options.region.as_deref().or_else(|| region_of_environment(kind, environment));
-    match region {
-        Some(region) => Endpoint::of_region(kind, region, options.internal, options.addressing),
+    match region::told(kind, options, environment) {
+        Some(region) => Endpoint::of_region(kind, &region, options.internal, options.addressing),
         None => Err(Error::Usage(format!("{} needs an endpoint or a region", kind.scheme()))),
     }
-}
-
-fn region_of_environment(kind: Kind, environment: &Environment) -> Option<&str> {
-    match kind {
-        Kind::Oss => environment.first(&["OSS_REGION"]),
-        Kind::S3 => environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
-    }
-}
-
-fn region(
-    kind: Kind,
-    options: &StoreOptions,
-    environment: &Environment,
-    endpoint: &Endpoint,
-) -> Option<String> {
-    let told = options.region.as_deref().or(endpoint.region());
-    let told = told.or_else(|| region_of_environment(kind, environment));
-    told.or((kind == Kind::S3).then_some("us-east-1")).map(str::to_owned)
 }
 
 fn signer(
