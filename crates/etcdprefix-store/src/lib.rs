@@ -7,6 +7,7 @@
 //!         -> download, list
 //!         -> presign: a URL for one GET, probed before it is given out
 //!         -> verify: an object against its trailer
+//!         -> check: what the credentials may do
 //! describe: what is known of a snapshot, as metadata
 //! crypt: encrypted before it leaves, decrypted while it comes
 //! policy: what to grant
@@ -17,6 +18,7 @@
 //! Nothing here prints. What an error or a `Debug` shows holds neither secret keys, nor tokens, nor
 //! the query of a URL: a presigned URL is a key to its object.
 
+mod check;
 mod checksum;
 mod client;
 mod credentials;
@@ -47,6 +49,7 @@ use std::time::Duration;
 
 use etcdprefix_core::progress::Progress;
 
+pub use check::{CheckOptions, Checked, Step, StepOutcome, check};
 pub use checksum::Checksum;
 pub use client::Retry;
 pub use credentials::{CredentialOptions, Credentials, Environment};

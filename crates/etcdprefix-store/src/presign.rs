@@ -53,9 +53,7 @@ pub struct Presigned {
 pub async fn presign(store: &Store, key: &str, options: &PresignOptions) -> Result<Presigned> {
     store.location(key).object_key()?;
     let wanted = options.lifetime.unwrap_or(store.kind.presign_lifetime());
-    if wanted < MIN_LIFETIME || wanted > MAX_LIFETIME {
-        return Err(Error::Usage("a URL lives from one second to seven days".into()));
-    }
+    check_lifetime(wanted)?;
     let credentials = store.keychain.lasting(wanted).await?;
     let lifetime = lifetime(&credentials, wanted, options.shorter_ok)?;
     let url = sign(store, key, &credentials, lifetime).await?;
@@ -65,6 +63,13 @@ pub async fn presign(store: &Store, key: &str, options: &PresignOptions) -> Resu
         false => None,
     };
     Ok(Presigned { url, ends, lifetime, is_shortened: lifetime < wanted, reach })
+}
+
+pub(crate) fn check_lifetime(lifetime: Duration) -> Result<()> {
+    if lifetime < MIN_LIFETIME || lifetime > MAX_LIFETIME {
+        return Err(Error::Usage("a URL lives from one second to seven days".into()));
+    }
+    Ok(())
 }
 
 /// In whole seconds, as signatures have it.

@@ -29,7 +29,7 @@ use crate::source::Source;
 use crate::store::Store;
 
 pub use prove::Agreed;
-use prove::{Expected, prove};
+pub(crate) use prove::{Expected, prove};
 
 /// Both stores' limit.
 const MAX_PARTS: u64 = 10_000;

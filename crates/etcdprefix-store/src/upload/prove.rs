@@ -24,12 +24,12 @@ pub enum Agreed {
 }
 
 /// What was sent.
-pub(super) struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     pub whole: &'a Digest,
     pub parts: &'a [Part],
 }
 
-pub(super) async fn prove(
+pub(crate) async fn prove(
     store: &Store,
     key: &str,
     expected: &Expected<'_>,

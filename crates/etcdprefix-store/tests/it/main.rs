@@ -2,6 +2,8 @@
 
 /// What breaks on the way: 500s, connections that end, answers that are lost.
 mod broken;
+/// What the credentials may do.
+mod check;
 /// Keys from every source.
 mod credentials;
 /// Encrypted before they leave, decrypted while they come.
