@@ -100,7 +100,7 @@ impl Checked {
 ///
 /// # Errors
 /// [`Error::Usage`] for a prefix or a lifetime that can't be, [`Error::NoCredentials`],
-/// [`Error::Interrupted`]; after these the probe is gone, if it could be removed. All else is told by the steps.
+/// [`Error::Interrupted`], after which the probe may still be there. All else is told by the steps.
 pub async fn check(
     store: &Store,
     prefix: &str,

@@ -34,7 +34,7 @@ pub(super) struct Run<'a> {
     pub warnings: Vec<String>,
     pub failure: Option<Error>,
     pub probe_left: bool,
-    /// Why what was there before could not be read.
+    /// Why what was there before may not be read.
     unread: Option<Error>,
 }
 
@@ -118,7 +118,9 @@ impl<'a> Run<'a> {
         }
         match self.fetch().await {
             Ok(found) if found == CONTENT => return self.put_once(false).await,
-            found => self.unread = found.err(),
+            found => {
+                self.unread = found.err().filter(|error| is_denied(error) || ends_check(error))
+            }
         }
         Err(Error::Exists(self.store.location(self.key)))
     }
