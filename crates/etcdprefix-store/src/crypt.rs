@@ -90,10 +90,12 @@ impl fmt::Debug for Identities {
 
 fn read_text(file: &Path) -> io::Result<Zeroizing<String>> {
     let file = std::fs::File::open(file)?;
-    if file.metadata()?.len() > MAX_IDENTITIES_BYTES {
+    let bytes = file.metadata()?.len();
+    if bytes > MAX_IDENTITIES_BYTES {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    let mut text = Zeroizing::new(String::new());
+    // Where it grows, it leaves a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(bytes as usize + 1));
     file.take(MAX_IDENTITIES_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
