@@ -120,7 +120,9 @@ fn a_failed_upload_leaves_no_parts() {
         let store = server.store_at(&front.address());
         let error =
             upload(&store, &path, "broken/failed", &in_parts(), silent()).await.unwrap_err();
-        assert!(error.refusal().is_some_and(|refusal| refusal.code == "SlowDown"), "{error:?}");
+        // The last try's connection may be one that the front has closed after an earlier request.
+        let refused = error.refusal().is_some_and(|refusal| refusal.code == "SlowDown");
+        assert!(refused || matches!(error, Error::Unreachable { .. }), "{error:?}");
         clean(&error);
         assert!(head(&server.store(), "broken/failed").await.is_err());
         match &*server {
