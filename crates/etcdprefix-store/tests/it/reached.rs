@@ -1,8 +1,8 @@
 use std::process::Command;
 
 use etcdprefix_store::{
-    Addressing, Error, Kind, PresignOptions, Reach, StoreOptions, UploadOptions, list, presign,
-    probe, upload,
+    Addressing, Environment, Error, Kind, PresignOptions, Reach, Store, StoreOptions,
+    UploadOptions, list, presign, probe, upload,
 };
 use etcdprefix_testkit::certs::{Authority, Subject};
 use etcdprefix_testkit::stores::S3Server;
@@ -46,6 +46,22 @@ fn a_file_of_authorities_that_holds_none_is_refused() {
         let opened = etcdprefix_store::Store::open(&location, &options, &environment);
         assert!(matches!(opened, Err(Error::Usage(why)) if why.contains("no certificate")));
     });
+}
+
+#[test]
+fn a_profile_tells_where_its_store_is() {
+    let home = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(home.path().join(".aws")).unwrap();
+    let config = "[profile team]\nregion = eu-north-1\n";
+    std::fs::write(home.path().join(".aws/config"), config).unwrap();
+    let environment = Environment { home: Some(home.path().into()), ..Environment::default() };
+    let location = crate::support::location(Kind::S3);
+    let mut options = StoreOptions::default();
+    options.credentials.profile = Some("team".into());
+    let store = Store::open(&location, &options, &environment).unwrap();
+    assert_eq!(store.endpoint().to_string(), "https://s3.eu-north-1.amazonaws.com");
+    options.credentials.profile = None;
+    assert!(matches!(Store::open(&location, &options, &environment), Err(Error::Usage(_))));
 }
 
 /// Names of the form `bucket.host` lead nowhere here, so curl is told where to go.
