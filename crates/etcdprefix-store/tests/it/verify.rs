@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use etcdprefix_store::{
     Description, Error, Metadata, Result, Store, UploadOptions, Verified, upload, verify,
@@ -6,7 +7,7 @@ use etcdprefix_store::{
 use etcdprefix_testkit::stores::{Act, Front, Rule};
 
 use crate::crypt::Pair;
-use crate::support::{both, clean, file, silent};
+use crate::support::{Counted, both, bytes, clean, file, silent};
 
 /// Of a real etcd, with its trailer.
 fn snapshot() -> Vec<u8> {
@@ -127,5 +128,23 @@ fn a_connection_that_breaks_does_not_make_it_another_snapshot() {
         let store = server.store_at(&front.address());
         let found = verify(&store, key, Some(pair.identities.clone()), silent()).await.unwrap();
         assert_eq!((found.resumed, found.sha256), (2, trailer(&snapshot)));
+    });
+}
+
+#[test]
+fn a_verification_ends_if_it_is_asked_to() {
+    let pair = Pair::new();
+    both(async |server| {
+        let (store, key) = (server.store(), "verify/stopped");
+        put(&store, key, &pair.encrypt(&bytes(8 << 20)), Metadata::default()).await;
+        let progress = Arc::new(Counted { stop_after: Some(1 << 20), ..Counted::default() });
+        let front = Front::start(server.address()).unwrap();
+        // Nothing more comes after that.
+        let act = Act::CutAnswer { after: 2 << 20 };
+        front.rule(Rule { method: "GET", holds: "", skip: 0, times: 1, act });
+        front.rule(Rule { method: "GET", holds: "", skip: 0, times: 1, act: Act::Stall });
+        let store = server.store_at(&front.address());
+        let stopped = verify(&store, key, Some(pair.identities.clone()), progress).await;
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
     });
 }
