@@ -104,19 +104,33 @@ impl Receiver {
     /// # Errors
     /// [`Error::Io`]; [`Error::TrailerMissing`] if the bytes do not end as a snapshot does, or are
     /// fewer than were promised: the stream ended early; [`Error::TrailerMismatch`].
-    pub fn finish(mut self) -> Result<Received> {
-        let target = self.staged.target();
-        self.pipe.send(std::mem::take(&mut self.filling));
-        let (digest, tail) = self.pipe.end().map_err(Error::io("write", target))?;
-        let whole = self.received_bytes % PAGES_MULTIPLE_BYTES == TRAILER_BYTES
-            && self.received_bytes >= self.promised_bytes;
+    pub fn finish(self) -> Result<Received> {
+        let promised_bytes = self.promised_bytes;
+        let (received, tail) = self.end()?;
+        let whole = received.bytes % PAGES_MULTIPLE_BYTES == TRAILER_BYTES
+            && received.bytes >= promised_bytes;
+        let path = || received.staged.target().to_owned();
         let trailer = Sha256Digest::try_from(tail).ok().filter(|_| whole);
-        let trailer = trailer.ok_or_else(|| Error::TrailerMissing { path: target.into() })?;
-        if trailer != digest {
-            let (found, computed) = (hex(&trailer), hex(&digest));
-            return Err(Error::TrailerMismatch { path: target.into(), found, computed });
+        let trailer = trailer.ok_or_else(|| Error::TrailerMissing { path: path() })?;
+        if trailer != received.sha256 {
+            let (found, computed) = (hex(&trailer), hex(&received.sha256));
+            return Err(Error::TrailerMismatch { path: path(), found, computed });
         }
-        Ok(Received { bytes: self.received_bytes, sha256: digest, staged: self.staged })
+        Ok(received)
+    }
+
+    /// Ends the file whatever the bytes are; [`Received::sha256`] is of all but the last 32.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish_unproved(self) -> Result<Received> {
+        self.end().map(|(received, _)| received)
+    }
+
+    fn end(mut self) -> Result<(Received, Vec<u8>)> {
+        self.pipe.send(std::mem::take(&mut self.filling));
+        let (sha256, tail) = self.pipe.end().map_err(Error::io("write", self.staged.target()))?;
+        Ok((Received { bytes: self.received_bytes, sha256, staged: self.staged }, tail))
     }
 }
 
