@@ -32,6 +32,14 @@ impl Kind {
         }
     }
 
+    /// Where the environment says where the store is.
+    pub(crate) fn endpoint_variables(self) -> &'static str {
+        match self {
+            Self::Oss => "OSS_ENDPOINT, OSS_REGION",
+            Self::S3 => "AWS_ENDPOINT_URL, AWS_REGION",
+        }
+    }
+
     pub(crate) fn metadata_prefix(self) -> &'static str {
         match self {
             Self::Oss => "x-oss-meta-",

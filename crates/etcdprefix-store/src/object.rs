@@ -1,9 +1,11 @@
 //! Single objects: written at once, asked about, opened, removed.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
-use crate::checksum::{Digest, base64};
+use crate::checksum::Digest;
 use crate::client::{Answer, Payload, Request};
 use crate::dialect::Kind;
 use crate::error::{Cause, Error, Result};
@@ -111,7 +113,7 @@ pub(crate) fn checked(kind: Kind, request: Request, digest: &Digest) -> Request 
     };
     match &digest.md5 {
         // Buckets with Object Lock ask for it.
-        Some(md5) => request.header("content-md5", &base64(md5)),
+        Some(md5) => request.header("content-md5", &BASE64.encode(md5)),
         None => request,
     }
 }

@@ -358,7 +358,10 @@ fn endpoint(kind: Kind, options: &StoreOptions, environment: &Environment) -> Re
     }
     match region::told(kind, options, environment) {
         Some(region) => Endpoint::of_region(kind, &region, options.internal, options.addressing),
-        None => Err(Error::Usage(format!("{} needs an endpoint or a region", kind.scheme()))),
+        None => Err(Error::Usage(format!(
+            "neither endpoint nor region of the bucket is known ({})",
+            kind.endpoint_variables()
+        ))),
     }
 }
 

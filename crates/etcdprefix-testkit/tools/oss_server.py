@@ -104,7 +104,10 @@ class Handler(BaseHTTPRequestHandler):
             f"<Code>{refused.code}</Code><Message>{escape(refused.message)}</Message>"
             f"<RequestId>5C3D9175B6FC201293AD0000</RequestId><EC>{refused.number}</EC></Error>"
         )
-        return refused.status, dict(XML), out.encode()
+        headers = dict(XML)
+        if self.command == "HEAD":
+            headers["x-oss-err"] = base64.b64encode(out.encode()).decode()
+        return refused.status, headers, out.encode()
 
     def place(self):
         path = unquote(urlsplit(self.path).path)[1:]

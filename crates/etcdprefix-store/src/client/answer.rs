@@ -1,7 +1,10 @@
 //! A store's answer, and what it means if it is an error.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
@@ -44,7 +47,8 @@ pub(crate) struct Denial<'a> {
 
 impl Denial<'_> {
     pub fn refusal(&self) -> Refusal {
-        let text = String::from_utf8_lossy(self.body);
+        let body = self.body();
+        let text = String::from_utf8_lossy(&body);
         let code = xml::find(&text, "Code").unwrap_or_default();
         let message = xml::find(&text, "Message").unwrap_or_default();
         let cause = self.cause(&code, &message, &text);
@@ -63,6 +67,13 @@ impl Denial<'_> {
             request_id: redacted_line(&request_id),
             cause,
         }
+    }
+
+    /// After a HEAD, OSS sends it in a header.
+    fn body(&self) -> Cow<'_, [u8]> {
+        let told = self.headers.get("x-oss-err").filter(|_| self.body.is_empty());
+        let told = told.and_then(|told| BASE64.decode(told.as_bytes()).ok());
+        told.map_or(Cow::Borrowed(self.body), Cow::Owned)
     }
 
     fn header(&self, name: &str) -> Option<String> {
@@ -209,6 +220,18 @@ mod tests {
                     </Message><StringToSign>t0k3n</StringToSign></Error>";
         let refusal = refusal(403, body);
         assert!(!format!("{refusal:?}{refusal}").contains("t0k3n"), "{refusal:?}");
+    }
+
+    #[test]
+    fn the_error_of_a_head_is_read_from_its_header() {
+        let told = |value: &str| {
+            let headers =
+                HeaderMap::from_iter([("x-oss-err".parse().unwrap(), value.parse().unwrap())]);
+            refusal_of_url("https://h/k".into(), StatusCode::NOT_FOUND, &headers, b"").cause
+        };
+        let error = "<Error><Code>NoSuchBucket</Code></Error>";
+        assert_eq!(told(&BASE64.encode(error)), Cause::NoBucket);
+        assert_eq!(told("no base64"), Cause::NoObject);
     }
 
     #[test]
