@@ -49,7 +49,8 @@ pub async fn list(store: &Store, prefix: &str, limit: usize) -> Result<(Vec<List
     }
 }
 
-/// The same, each with what a HEAD says; what was removed meanwhile is left out.
+/// The same, each with what a HEAD says, if that may be asked; what was removed meanwhile is left
+/// out.
 ///
 /// # Errors
 /// The store's and the network's; the first ends it.
@@ -57,18 +58,21 @@ pub async fn list_described(
     store: &Store,
     prefix: &str,
     limit: usize,
-) -> Result<(Vec<(Listed, Head)>, bool)> {
+) -> Result<(Vec<(Listed, Option<Head>)>, bool)> {
     let (found, more) = list(store, prefix, limit).await?;
     let described = stream::iter(found.into_iter().map(|listed| describe(store, listed)));
     let described: Vec<_> = described.buffered(PARALLEL).try_collect().await?;
     Ok((described.into_iter().flatten().collect(), more))
 }
 
-async fn describe(store: &Store, listed: Listed) -> Result<Option<(Listed, Head)>> {
+async fn describe(store: &Store, listed: Listed) -> Result<Option<(Listed, Option<Head>)>> {
     match head(store, &listed.key).await {
-        Ok(head) => Ok(Some((listed, head))),
-        Err(error) if error.cause() == Some(&Cause::NoObject) => Ok(None),
-        Err(error) => Err(error),
+        Ok(head) => Ok(Some((listed, Some(head)))),
+        Err(error) => match error.cause() {
+            Some(Cause::NoObject) => Ok(None),
+            Some(Cause::Denied) => Ok(Some((listed, None))),
+            _ => Err(error),
+        },
     }
 }
 
