@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use etcdprefix_core::read::end_on_bus_error;
 use signal_hook::SigId;
@@ -14,29 +14,41 @@ use signal_hook::low_level::unregister;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// What ends the process on a second signal.
-static SHUTDOWNS: Mutex<Vec<SigId>> = Mutex::new(Vec::new());
+/// Set by the first signal. One for the process: a command may work in several steps, and a signal
+/// between two of them counts too.
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// A flag that the first signal sets.
+/// What ends the process on a second signal, and what sets the flag.
+static ACTIONS: Mutex<Actions> = Mutex::new(Actions { shutdowns: Vec::new(), flags: Vec::new() });
+
+struct Actions {
+    shutdowns: Vec<SigId>,
+    flags: Vec<SigId>,
+}
+
+/// A flag that the first signal sets. Called again, after [`let_finish`] too, it is as it was.
 pub fn on_signals() -> io::Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
+    let mut actions = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let Actions { shutdowns, flags } = &mut *actions;
+    shutdowns.drain(..).chain(flags.drain(..)).for_each(|action| {
+        unregister(action);
+    });
     for signal in [SIGINT, SIGTERM] {
         // In this order: on the first signal the flag is still unset here, so nothing ends.
         let status = i32::from(Exit::Interrupted.code());
-        let shutdown = register_conditional_shutdown(signal, status, Arc::clone(&flag))?;
-        SHUTDOWNS.lock().unwrap_or_else(PoisonError::into_inner).push(shutdown);
-        register(signal, Arc::clone(&flag))?;
+        shutdowns.push(register_conditional_shutdown(signal, status, Arc::clone(&INTERRUPTED))?);
+        flags.push(register(signal, Arc::clone(&INTERRUPTED))?);
     }
     // Nobody asks this flag.
-    register(SIGXFSZ, Arc::default())?;
-    Ok(flag)
+    flags.push(register(SIGXFSZ, Arc::default())?);
+    Ok(Arc::clone(&INTERRUPTED))
 }
 
 /// From now on no signal ends the process: what is begun is done in a moment, and its exit code has
 /// to tell so.
 pub fn let_finish() {
-    let mut shutdowns = SHUTDOWNS.lock().unwrap_or_else(PoisonError::into_inner);
-    for shutdown in shutdowns.drain(..) {
+    let mut actions = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    for shutdown in actions.shutdowns.drain(..) {
         unregister(shutdown);
     }
 }
