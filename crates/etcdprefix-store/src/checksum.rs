@@ -3,13 +3,13 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use crc_fast::CrcAlgorithm;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::dialect::Kind;
 
-/// A whole object's, or a part's, checksum in the store's own form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// A whole object's, or a part's, checksum in the store's own form; serialised as text, since 64 bits
+/// are more than some readers of JSON keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {
     /// OSS: CRC-64 of ECMA-182, reflected (CRC-64/XZ), shown in decimal.
     Crc64(u64),
@@ -51,6 +51,16 @@ impl Checksum {
             Kind::Oss => Self::Crc64(0),
             Kind::S3 => Self::Crc32(0),
         }
+    }
+}
+
+impl Serialize for Checksum {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let name = match self {
+            Self::Crc64(_) => "crc64",
+            Self::Crc32(_) => "crc32",
+        };
+        serializer.collect_map([(name, self.text())])
     }
 }
 
