@@ -11,6 +11,7 @@ use crate::dialect::Kind;
 use crate::error::{Cause, Error, Result};
 use crate::metadata::Metadata;
 use crate::store::Store;
+use crate::xml;
 
 /// What a store says of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +43,13 @@ impl Head {
 
 pub(crate) fn unquoted(etag: &str) -> String {
     etag.trim_matches('"').to_owned()
+}
+
+/// What the store calls the object that it just took; with parts, S3 says it in the body.
+pub(crate) fn written_etag(answer: &Answer) -> Option<String> {
+    let told = answer.header("etag").map(str::to_owned);
+    let etag = unquoted(&told.or_else(|| xml::find(&answer.text(), "ETag"))?);
+    (!etag.is_empty()).then_some(etag)
 }
 
 /// Asks what a store has under a key.

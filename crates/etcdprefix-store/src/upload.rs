@@ -24,7 +24,7 @@ use crate::error::{Cause, Error, Result};
 use crate::location::ObjectLocation;
 use crate::metadata::Metadata;
 use crate::multipart::{Multipart, Part};
-use crate::object::{Writing, is_there, put, same_checksum};
+use crate::object::{Writing, is_there, put, same_checksum, written_etag};
 use crate::source::Source;
 use crate::store::Store;
 
@@ -131,6 +131,8 @@ struct Sent {
     whole: Digest,
     parts: Vec<Part>,
     repeated: u32,
+    /// As the store's answer told it.
+    etag: Option<String>,
 }
 
 impl Upload<'_> {
@@ -139,32 +141,36 @@ impl Upload<'_> {
         let whole = self.source.digest(&slice, self.store.kind).await?;
         let payload = Payload::File(slice, Meter::new(self.progress.clone()));
         let (tries, answer) = put(self.store, &self.writing, payload, &whole).await;
-        let sent = Sent { whole, parts: Vec::new(), repeated: tries.saturating_sub(1) };
+        let repeated = tries.saturating_sub(1);
+        let sent = Sent { whole, parts: Vec::new(), repeated, etag: None };
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return self.unless_ours(error, sent).await,
         };
         self.source.check()?;
         match same_checksum(self.store, &answer, &whole) {
-            true => Ok(sent),
+            true => Ok(Sent { etag: written_etag(&answer), ..sent }),
             false => Err(self.differs("it arrived with another checksum than it was sent with")),
         }
     }
 
-    /// A condition that failed on a repetition may have failed by the first try's object.
+    /// A condition that failed on a repetition may have failed by the first try's object. One that
+    /// has the same size alone may as well be another's.
     async fn unless_ours(&self, error: Error, sent: Sent) -> Result<Sent> {
         self.source.check()?;
         let gone = error.cause() == Some(&Cause::NoUpload);
-        if sent.repeated > 0
-            && (is_there(&error) || gone)
-            && prove(self.store, self.writing.key, &self.expected(&sent)).await.is_ok()
-        {
+        if sent.repeated > 0 && (is_there(&error) || gone) && self.is_ours(&sent).await {
             return Ok(sent);
         }
         match is_there(&error) && self.options.if_absent {
             true => Err(Error::Exists(self.location())),
             false => Err(error),
         }
+    }
+
+    async fn is_ours(&self, sent: &Sent) -> bool {
+        let proved = prove(self.store, self.writing.key, &self.expected(sent)).await;
+        proved.is_ok_and(|(_, agreed)| agreed != Agreed::Size)
     }
 
     async fn in_parts(&self) -> Result<Sent> {
@@ -192,7 +198,7 @@ impl Upload<'_> {
         let (tries, completed) = multipart.complete(&sent.parts, sent.whole.checksum).await;
         let sent = Sent { repeated: sent.repeated + tries.saturating_sub(1), ..sent };
         match completed {
-            Ok(_) => Ok(sent),
+            Ok(answer) => Ok(Sent { etag: written_etag(&answer), ..sent }),
             // Only this request's own repetitions tell whether it went through unseen.
             Err(error) if tries > 1 => self.unless_ours(error, sent).await,
             Err(error) => self.unless_ours(error, Sent { repeated: 0, ..sent }).await,
@@ -225,7 +231,7 @@ impl Upload<'_> {
             whole.then(part.digest.checksum, part.digest.bytes)
         });
         let whole = Digest { checksum: whole, md5: None, bytes: self.source.bytes() };
-        Sent { whole, parts, repeated }
+        Sent { whole, parts, repeated, etag: None }
     }
 
     /// The error that tells what became of the parts.
@@ -258,7 +264,7 @@ impl Upload<'_> {
     }
 
     fn expected<'b>(&self, sent: &'b Sent) -> Expected<'b> {
-        Expected { whole: &sent.whole, parts: &sent.parts }
+        Expected { whole: &sent.whole, parts: &sent.parts, etag: sent.etag.as_deref() }
     }
 
     async fn unless_interrupted<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
     }
 
     async fn head(&self) -> Result<()> {
-        let expected = Expected { whole: &self.digest, parts: &[] };
+        let expected = Expected { whole: &self.digest, parts: &[], etag: None };
         prove(self.store, self.key, &expected).await.map(drop)
     }
 

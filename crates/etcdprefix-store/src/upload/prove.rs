@@ -19,7 +19,8 @@ pub enum Agreed {
     /// S3 stores that keep no checksum: the ETag, which is made of MD5.
     Etag,
     /// The size alone: the store keeps no checksum, and its ETag is made of something else, as with
-    /// keys of its own. It did compare each request's checksum when it came.
+    /// keys of its own. If it told an ETag when it took the object, that is still the object's. It did
+    /// compare each request's checksum when it came.
     Size,
 }
 
@@ -27,6 +28,8 @@ pub enum Agreed {
 pub(crate) struct Expected<'a> {
     pub whole: &'a Digest,
     pub parts: &'a [Part],
+    /// What the store's answer to the write called it.
+    pub etag: Option<&'a str>,
 }
 
 pub(crate) async fn prove(
@@ -50,6 +53,17 @@ impl Expected<'_> {
         if sent != has {
             return Err(format!("{sent} bytes were sent and the store has {has}"));
         }
+        let agreed = self.compare_checksum(found)?;
+        match self.etag.filter(|_| !found.etag.is_empty()) {
+            Some(etag) if !etag.eq_ignore_ascii_case(&found.etag) => Err(format!(
+                "another write replaced it: its ETag is {} and that of what was sent is {etag}",
+                found.etag
+            )),
+            _ => Ok(agreed),
+        }
+    }
+
+    fn compare_checksum(&self, found: &Head) -> Result<Agreed, String> {
         let Some(told) = &found.checksum else { return Ok(self.compare_etag(found)) };
         if *told == self.whole.checksum.text() {
             return Ok(Agreed::Checksum);
@@ -89,6 +103,15 @@ mod tests {
     }
 
     fn compare(checksum: Option<&str>, etag: &str, bytes: u64) -> Result<Agreed, String> {
+        compare_told(checksum, etag, bytes, None)
+    }
+
+    fn compare_told(
+        checksum: Option<&str>,
+        etag: &str,
+        bytes: u64,
+        told: Option<&str>,
+    ) -> Result<Agreed, String> {
         let parts = [part(1, b"12345"), part(2, b"6789")];
         let whole = Digest { md5: None, ..part(0, b"123456789").digest };
         let found = Head {
@@ -98,7 +121,7 @@ mod tests {
             modified: None,
             metadata: Metadata::default(),
         };
-        Expected { whole: &whole, parts: &parts }.compare(&found)
+        Expected { whole: &whole, parts: &parts, etag: told }.compare(&found)
     }
 
     #[test]
@@ -111,5 +134,13 @@ mod tests {
         assert_eq!(compare(None, "made-of-something-else", 9), Ok(Agreed::Size));
         assert!(compare(Some("AAAAAA=="), etag, 9).is_err());
         assert!(compare(None, etag, 8).is_err());
+    }
+
+    #[test]
+    fn an_object_of_another_write_is_known_by_its_etag() {
+        assert_eq!(compare_told(None, "AB", 9, Some("ab")), Ok(Agreed::Size));
+        assert_eq!(compare_told(None, "", 9, Some("ab")), Ok(Agreed::Size));
+        assert!(compare_told(None, "cd", 9, Some("ab")).is_err());
+        assert!(compare_told(Some("y/Q5Jg=="), "cd", 9, Some("ab")).is_err());
     }
 }

@@ -61,6 +61,35 @@ fn an_answer_that_was_lost_does_not_make_ours_another_s() {
     });
 }
 
+/// What a store that keeps no checksum, and makes its ETags of something else, does not say.
+const HIDDEN: Act = Act::HideHeaders(&["etag", "x-oss-hash-crc64ecma", "x-amz-checksum-crc32"]);
+
+#[test]
+fn an_object_of_the_same_size_is_not_taken_for_ours() {
+    both(async |server| {
+        let (key, theirs) = ("broken/theirs", vec![7; 50_000]);
+        let (_folder, path) = file(&bytes(50_000));
+        let front = Front::start(server.address()).unwrap();
+        // The second try waits until the other's object is there.
+        front.rule(rule("PUT", "", 1, Act::Refuse { status: 500, code: "", message: "" }));
+        front.rule(rule("PUT", "", 1, Act::Hold));
+        front.rule(rule("HEAD", "", 9, HIDDEN));
+        let store = server.store_at(&front.address());
+        let options = UploadOptions { if_absent: true, ..UploadOptions::default() };
+        let upload = upload(&store, &path, key, &options, silent());
+        let write = async {
+            while front.done() < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            server.sdk().put(key, &theirs).unwrap();
+            front.release();
+        };
+        let (ended, ()) = tokio::join!(upload, write);
+        assert!(matches!(ended, Err(Error::Exists(_))), "{ended:?}");
+        assert!(server.sdk().get(key).unwrap() == theirs);
+    });
+}
+
 #[test]
 fn what_arrives_damaged_is_refused_and_sent_again() {
     both(async |server| {

@@ -42,6 +42,8 @@ pub enum Act {
     },
     /// Pass the request on whole and close without any answer.
     LoseAnswer,
+    /// Leave these headers, in lower case, out of the answer.
+    HideHeaders(&'static [&'static str]),
     /// Take the request's head and then nothing more; the connection stays open until the front goes.
     Stall,
     /// Wait for [`Front::release`] before passing it on.
@@ -190,6 +192,7 @@ impl Shared {
             Some(Act::CutAnswer { after }) => {
                 io::copy(&mut server.take(after as u64), &mut client).map(drop)
             }
+            Some(Act::HideHeaders(names)) => without(names, server, client),
             _ => io::copy(&mut server, &mut client).map(drop),
         }
     }
@@ -237,6 +240,15 @@ fn one_request(head: &str) -> String {
     let kept = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     let kept: Vec<&str> = kept.filter(|line| !line.is_empty()).collect();
     format!("{}\r\nConnection: close\r\n\r\n", kept.join("\r\n"))
+}
+
+fn without(names: &[&str], server: TcpStream, mut client: &TcpStream) -> io::Result<()> {
+    let mut reader = BufReader::new(server);
+    let head = read_head(&mut reader)?;
+    let name = |line: &str| line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    let kept = head.split_inclusive("\r\n").filter(|line| !names.contains(&&*name(line)));
+    client.write_all(kept.collect::<String>().as_bytes())?;
+    io::copy(&mut reader, &mut client).map(drop)
 }
 
 fn refuse(mut client: &TcpStream, status: u16, code: &str, message: &str) -> io::Result<()> {
