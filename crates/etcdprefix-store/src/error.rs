@@ -115,6 +115,15 @@ pub enum Error {
         #[source]
         why: Box<Error>,
     },
+    /// A write failed without the store's saying so: it was interrupted, or the answer was lost.
+    #[error("{why}; {location} may have been written all the same")]
+    MaybeWritten {
+        /// The object.
+        location: ObjectLocation,
+        /// Why it is not known.
+        #[source]
+        why: Box<Error>,
+    },
     /// An upload failed, and its parts could not be removed: they cost money until they are.
     #[error(
         "{why}; its parts stay in the bucket as upload {upload_id} of {location}, because they \

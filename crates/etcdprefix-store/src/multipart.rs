@@ -3,11 +3,11 @@
 use http::Method;
 
 use crate::checksum::{Checksum, Digest};
-use crate::client::{Answer, Payload, Request};
+use crate::client::{Payload, Request};
 use crate::dialect::Kind;
 use crate::error::{Cause, Error, Result};
 use crate::object::{Writing, checked, unquoted};
-use crate::store::Store;
+use crate::store::{Sending, Store};
 use crate::xml;
 
 /// An upload that has begun.
@@ -23,6 +23,14 @@ pub(crate) struct Part {
     pub number: u32,
     pub etag: String,
     pub digest: Digest,
+}
+
+/// What became of the parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aborted {
+    Removed,
+    /// There was no such upload any more, so it has no parts: it was completed, or aborted before.
+    Gone,
 }
 
 impl<'a> Multipart<'a> {
@@ -50,8 +58,8 @@ impl<'a> Multipart<'a> {
             .query("uploadId", &self.upload_id)
             .payload(payload);
         let request = checked(self.store.kind, request, &digest);
-        let (tries, answer) = self.store.send_counting(&request).await;
-        let answer = answer?;
+        let sending = self.store.send_counting(&request).await;
+        let (tries, answer) = (sending.tries, sending.answer?);
         if !crate::object::same_checksum(self.store, &answer, &digest) {
             let what = format!("part {number} arrived with another checksum than it was sent with");
             return Err(self.differs(what));
@@ -61,7 +69,7 @@ impl<'a> Multipart<'a> {
     }
 
     /// `parts` in the order of their numbers.
-    pub async fn complete(&self, parts: &[Part], whole: Checksum) -> (u32, Result<Answer>) {
+    pub async fn complete(&self, parts: &[Part], whole: Checksum) -> Sending {
         let body = self.listing(parts).into_bytes();
         let mut request = Request::new("CompleteMultipartUpload", Method::POST, self.writing.key)
             .query("uploadId", &self.upload_id)
@@ -90,13 +98,13 @@ impl<'a> Multipart<'a> {
         format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
     }
 
-    /// Removes the parts. An upload that is gone has none.
-    pub async fn abort(&self) -> Result<()> {
+    /// Removes the parts.
+    pub async fn abort(&self) -> Result<Aborted> {
         let request = Request::new("AbortMultipartUpload", Method::DELETE, self.writing.key)
             .query("uploadId", &self.upload_id);
         match self.store.send(&request).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.cause() == Some(&Cause::NoUpload) => Ok(()),
+            Ok(_) => Ok(Aborted::Removed),
+            Err(error) if error.cause() == Some(&Cause::NoUpload) => Ok(Aborted::Gone),
             Err(error) => Err(error),
         }
     }

@@ -10,7 +10,7 @@ use crate::client::{Answer, Payload, Request};
 use crate::dialect::Kind;
 use crate::error::{Cause, Error, Result};
 use crate::metadata::Metadata;
-use crate::store::Store;
+use crate::store::{Sending, Store};
 use crate::xml;
 
 /// What a store says of an object.
@@ -97,18 +97,18 @@ impl Writing<'_> {
     }
 }
 
-/// Writes an object in one request; also tells how often it was sent.
+/// Writes an object in one request.
 pub(crate) async fn put(
     store: &Store,
     writing: &Writing<'_>,
     payload: Payload,
     digest: &Digest,
-) -> (u32, Result<Answer>) {
+) -> Sending {
     let request = Request::new("PutObject", Method::PUT, writing.key).payload(payload);
     let request = checked(store.kind, request, digest);
     match writing.describe(store, writing.unless_there(store, request)) {
         Ok(request) => store.send_counting(&request).await,
-        Err(error) => (0, Err(error)),
+        Err(error) => Sending { tries: 0, is_unseen: false, answer: Err(error) },
     }
 }
 

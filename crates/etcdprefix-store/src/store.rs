@@ -154,17 +154,19 @@ impl Store {
     }
 
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer> {
-        self.send_counting(request).await.1
+        self.send_counting(request).await.answer
     }
 
     /// The whole answer, and how often it was asked for. An error after several tries may be due to
     /// an earlier one that went through unseen.
-    pub(crate) async fn send_counting(&self, request: &Request) -> (u32, Result<Answer>) {
+    pub(crate) async fn send_counting(&self, request: &Request) -> Sending {
         let mut tries = Tries::default();
         loop {
             let tried = self.try_whole(request, &mut tries).await;
             match self.judge(tried, &mut tries).await {
-                Some(result) => return (tries.made, result),
+                Some(answer) => {
+                    return Sending { tries: tries.made, is_unseen: tries.is_unseen, answer };
+                }
                 None => continue,
             }
         }
@@ -187,6 +189,7 @@ impl Store {
             Ok(answer) => return Some(Ok(answer)),
             Err(trouble) => trouble,
         };
+        tries.is_unseen |= trouble.is_unseen();
         let limit = match &trouble {
             Trouble::Passing(_) => self.retry.times,
             Trouble::Unreached(_) => self.retry.times.min(UNREACHED_TIMES),
@@ -333,10 +336,19 @@ impl Store {
     }
 }
 
+/// What came of a request and its repetitions.
+pub(crate) struct Sending {
+    pub tries: u32,
+    /// Whether one of them may have gone through without the store's saying so.
+    pub is_unseen: bool,
+    pub answer: Result<Answer>,
+}
+
 /// Of one request.
 #[derive(Default)]
 struct Tries {
     made: u32,
+    is_unseen: bool,
     renewed: bool,
     /// Of the last try.
     credentials: Option<Credentials>,

@@ -8,22 +8,22 @@
 //! A range is read twice, once to be hashed and once to be sent, rather than held: memory depends
 //! on how many parts are under way, not on how large they are.
 
+mod parts;
 mod prove;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use etcdprefix_core::progress::Phase;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::SharedProgress;
 use crate::checksum::{Checksum, Digest};
-use crate::client::{Meter, Payload};
-use crate::error::{Cause, Error, Result};
+use crate::client::{Answer, Meter, Payload};
+use crate::error::{Error, Result};
 use crate::location::ObjectLocation;
 use crate::metadata::Metadata;
-use crate::multipart::{Multipart, Part};
+use crate::multipart::Part;
 use crate::object::{Writing, is_there, put, same_checksum, written_etag};
 use crate::source::Source;
 use crate::store::Store;
@@ -31,14 +31,10 @@ use crate::store::Store;
 pub use prove::Agreed;
 pub(crate) use prove::{Expected, prove};
 
-/// Both stores' limit.
-const MAX_PARTS: u64 = 10_000;
-/// The least that both stores take for a part that is not the last, in production.
-const PART_STEP_BYTES: u64 = 1 << 20;
 /// How often an interruption is looked for.
 const TICK: Duration = Duration::from_millis(50);
-/// An upload that failed is not worth more waiting for its parts to go.
-const ABORT_LIMIT: Duration = Duration::from_secs(60);
+/// How long after an interruption the request that makes the object may still take.
+const FINISH_LIMIT: Duration = Duration::from_secs(10);
 
 /// How to upload.
 #[derive(Clone, Debug)]
@@ -94,10 +90,12 @@ pub struct Uploaded {
 /// Memory: about 2 MiB for each part under way.
 ///
 /// # Errors
-/// Every variant of [`Error`] but those of presigning. Unless it is [`Error::PartsLeft`], the store
-/// keeps nothing that was not there before, save for [`Error::Unproved`] and [`Error::Differs`],
-/// after which there may be an object that is not to be trusted. If the future is dropped instead
-/// of interrupted by `progress`, parts stay.
+/// Every variant of [`Error`] but those of presigning. The store keeps nothing that was not there
+/// before, save for [`Error::PartsLeft`]; [`Error::MaybeWritten`], after which the object may be
+/// there, whole, instead of what was; and [`Error::Unproved`] and [`Error::Differs`], after which
+/// there may be an object that is not to be trusted. An interruption by `progress` lets a request
+/// that puts parts together end, for ten seconds. If the future is dropped instead, parts stay and
+/// what became of the object is not known.
 pub async fn upload(
     store: &Store,
     file: &Path,
@@ -112,7 +110,7 @@ pub async fn upload(
     let writing = Writing { key, metadata: &options.metadata, if_absent: options.if_absent };
     let run = Upload { store, source, writing, options, progress };
     let sent = match run.source.bytes() < options.multipart_from_bytes {
-        true => run.unless_interrupted(run.at_once()).await?,
+        true => run.at_once().await?,
         false => run.in_parts().await?,
     };
     run.proved(sent, start).await
@@ -138,119 +136,63 @@ struct Sent {
 impl Upload<'_> {
     async fn at_once(&self) -> Result<Sent> {
         let slice = self.source.slice(0, self.source.bytes());
-        let whole = self.source.digest(&slice, self.store.kind).await?;
+        let whole = self.unless_interrupted(self.source.digest(&slice, self.store.kind)).await?;
         let payload = Payload::File(slice, Meter::new(self.progress.clone()));
-        let (tries, answer) = put(self.store, &self.writing, payload, &whole).await;
-        let repeated = tries.saturating_sub(1);
+        let putting = put(self.store, &self.writing, payload.clone(), &whole);
+        let done = self.unless_interrupted(async { Ok(putting.await) }).await;
+        // Of an empty body nothing is seen to be sent.
+        let is_sent = payload.sent() > 0 || payload.len() == 0;
+        let done = match done {
+            Err(error) if is_sent => return Err(self.maybe_written(error)),
+            done => done?,
+        };
+        let repeated = done.tries.saturating_sub(1);
         let sent = Sent { whole, parts: Vec::new(), repeated, etag: None };
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return self.unless_ours(error, sent).await,
-        };
-        self.source.check()?;
-        match same_checksum(self.store, &answer, &whole) {
-            true => Ok(Sent { etag: written_etag(&answer), ..sent }),
-            false => Err(self.differs("it arrived with another checksum than it was sent with")),
-        }
-    }
-
-    /// A condition that failed on a repetition may have failed by the first try's object. One that
-    /// has the same size alone may as well be another's.
-    async fn unless_ours(&self, error: Error, sent: Sent) -> Result<Sent> {
-        self.source.check()?;
-        let gone = error.cause() == Some(&Cause::NoUpload);
-        if sent.repeated > 0 && (is_there(&error) || gone) && self.is_ours(&sent).await {
-            return Ok(sent);
-        }
-        match is_there(&error) && self.options.if_absent {
-            true => Err(Error::Exists(self.location())),
-            false => Err(error),
-        }
-    }
-
-    async fn is_ours(&self, sent: &Sent) -> bool {
-        let proved = prove(self.store, self.writing.key, &self.expected(sent)).await;
-        proved.is_ok_and(|(_, agreed)| agreed != Agreed::Size)
-    }
-
-    async fn in_parts(&self) -> Result<Sent> {
-        let begun = self.unless_interrupted(Multipart::begin(self.store, &self.writing)).await;
-        let multipart = match begun {
-            Err(error) if is_there(&error) && self.options.if_absent => {
-                return Err(Error::Exists(self.location()));
+        match done.answer {
+            Ok(answer) => self.taken(&answer, sent),
+            // A condition that failed on a repetition may have failed by the first try's object.
+            Err(error) if is_there(&error) && repeated > 0 => self.unless_ours(error, sent).await,
+            Err(error) if done.is_unseen && is_sent => {
+                Err(self.maybe_written(self.source.check().err().unwrap_or(error)))
             }
-            begun => begun?,
+            Err(error) => self.source.check().and(Err(self.named(error))),
+        }
+    }
+
+    fn taken(&self, answer: &Answer, sent: Sent) -> Result<Sent> {
+        self.source.check().map_err(|error| self.maybe_written(error))?;
+        if !same_checksum(self.store, answer, &sent.whole) {
+            let what = "it arrived with another checksum than it was sent with".to_owned();
+            return Err(Error::Differs { location: self.location(), what });
+        }
+        Ok(Sent { etag: written_etag(answer), ..sent })
+    }
+
+    /// A write that did not seem to succeed did if the object is what was sent. One that has the
+    /// same size alone may as well be another's.
+    async fn unless_ours(&self, error: Error, sent: Sent) -> Result<Sent> {
+        let error = match self.source.check() {
+            Ok(()) => self.named(error),
+            Err(changed) => return Err(self.maybe_written(changed)),
         };
-        match self.unless_interrupted(self.send_parts(&multipart)).await {
-            Ok(sent) => Ok(sent),
-            Err(error) => Err(self.abort(&multipart, error).await),
-        }
-    }
-
-    async fn send_parts(&self, multipart: &Multipart<'_>) -> Result<Sent> {
-        let part_bytes = part_bytes(self.source.bytes(), self.options.part_bytes);
-        let count = self.source.bytes().div_ceil(part_bytes).max(1);
-        let sends = (0..count).map(|index| self.send_part(multipart, index, part_bytes));
-        let sends = stream::iter(sends).buffer_unordered(self.options.parallel.max(1));
-        let done: Vec<(u32, Part)> = sends.try_collect().await?;
-        self.source.check()?;
-        let sent = self.joined(done);
-        let (tries, completed) = multipart.complete(&sent.parts, sent.whole.checksum).await;
-        let sent = Sent { repeated: sent.repeated + tries.saturating_sub(1), ..sent };
-        match completed {
-            Ok(answer) => Ok(Sent { etag: written_etag(&answer), ..sent }),
-            // Only this request's own repetitions tell whether it went through unseen.
-            Err(error) if tries > 1 => self.unless_ours(error, sent).await,
-            Err(error) => self.unless_ours(error, Sent { repeated: 0, ..sent }).await,
-        }
-    }
-
-    async fn send_part(
-        &self,
-        multipart: &Multipart<'_>,
-        index: u64,
-        part_bytes: u64,
-    ) -> Result<(u32, Part)> {
-        let from = index * part_bytes;
-        let slice = self.source.slice(from, part_bytes.min(self.source.bytes() - from));
-        let digest = self.source.digest(&slice, self.store.kind).await?;
-        let payload = Payload::File(slice, Meter::new(self.progress.clone()));
-        let sent = multipart.part(index as u32 + 1, payload, digest).await;
-        // A file that changes under way makes other errors, too.
-        if sent.is_err() {
-            self.source.check()?;
-        }
-        sent
-    }
-
-    fn joined(&self, mut done: Vec<(u32, Part)>) -> Sent {
-        done.sort_by_key(|(_, part)| part.number);
-        let repeated = done.iter().map(|(tries, _)| tries.saturating_sub(1)).sum();
-        let parts: Vec<Part> = done.into_iter().map(|(_, part)| part).collect();
-        let whole = parts.iter().fold(Checksum::empty(self.store.kind), |whole, part| {
-            whole.then(part.digest.checksum, part.digest.bytes)
-        });
-        let whole = Digest { checksum: whole, md5: None, bytes: self.source.bytes() };
-        Sent { whole, parts, repeated, etag: None }
-    }
-
-    /// The error that tells what became of the parts.
-    async fn abort(&self, multipart: &Multipart<'_>, why: Error) -> Error {
-        let aborted = tokio::time::timeout(ABORT_LIMIT, multipart.abort()).await;
-        let late = || self.store.unreachable(format!("no answer within {ABORT_LIMIT:?}"));
-        match aborted.unwrap_or_else(|_| Err(late())) {
-            Ok(()) => why,
-            Err(abort) => Error::PartsLeft {
-                location: self.location(),
-                upload_id: multipart.upload_id.clone(),
-                why: Box::new(why),
-                abort: Box::new(abort),
-            },
+        let expected = self.expected(&sent);
+        let proof = self.unless_late(prove(self.store, self.writing.key, &expected)).await;
+        match proof {
+            Some(Ok((_, agreed))) if agreed != Agreed::Size => Ok(sent),
+            Some(Ok(_) | Err(Error::Differs { .. })) if matches!(error, Error::Exists(_)) => {
+                Err(error)
+            }
+            _ => Err(self.maybe_written(error)),
         }
     }
 
     async fn proved(&self, sent: Sent, start: Instant) -> Result<Uploaded> {
-        let (head, agreed) = prove(self.store, self.writing.key, &self.expected(&sent)).await?;
+        let expected = self.expected(&sent);
+        let proving = prove(self.store, self.writing.key, &expected);
+        let (head, agreed) = match self.unless_interrupted(proving).await {
+            Err(error @ Error::Interrupted) => return Err(self.maybe_written(error)),
+            proved => proved?,
+        };
         Ok(Uploaded {
             location: self.location(),
             bytes: head.bytes,
@@ -271,31 +213,33 @@ impl Upload<'_> {
         crate::unless_interrupted(self.progress.as_ref(), TICK, work).await
     }
 
+    /// After an interruption, what was begun has some time to end: to be cut off would leave unknown
+    /// what became of it.
+    async fn unless_late<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let late = async {
+            while !self.progress.interrupted() {
+                tokio::time::sleep(TICK).await;
+            }
+            tokio::time::sleep(FINISH_LIMIT).await;
+        };
+        tokio::select! {
+            done = work => Some(done),
+            () = late => None,
+        }
+    }
+
     fn location(&self) -> ObjectLocation {
         self.store.location(self.writing.key)
     }
 
-    fn differs(&self, what: &str) -> Error {
-        Error::Differs { location: self.location(), what: what.into() }
-    }
-}
-
-/// So large that there are no more parts than both stores take.
-fn part_bytes(bytes: u64, wanted: u64) -> u64 {
-    let least = bytes.div_ceil(MAX_PARTS);
-    if least <= wanted { wanted.max(1) } else { least.next_multiple_of(PART_STEP_BYTES) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn there_are_never_more_parts_than_stores_take() {
-        for bytes in [0, 1, 16 << 20, 160 << 30, (160 << 30) + 1, 5 << 40, 48 << 40] {
-            let part = part_bytes(bytes, 16 << 20);
-            assert!(bytes.div_ceil(part) <= MAX_PARTS && part >= 16 << 20, "{bytes}");
+    fn named(&self, error: Error) -> Error {
+        match is_there(&error) && self.options.if_absent {
+            true => Error::Exists(self.location()),
+            false => error,
         }
-        assert_eq!(part_bytes(100, 10), 10);
+    }
+
+    fn maybe_written(&self, why: Error) -> Error {
+        Error::MaybeWritten { location: self.location(), why: Box::new(why) }
     }
 }

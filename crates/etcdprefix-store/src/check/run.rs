@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
         let metadata = Metadata::default();
         let writing = Writing { key: self.key, metadata: &metadata, if_absent };
         let payload = Payload::Bytes(Bytes::from_static(CONTENT));
-        put(self.store, &writing, payload, &self.digest).await.1.map(drop)
+        put(self.store, &writing, payload, &self.digest).await.answer.map(drop)
     }
 
     async fn head(&self) -> Result<()> {
@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
             // To begin one takes the permission to put.
             Err(error) => return self.note(Trial::Parts, Trial::Put, Err(error)).map(drop),
         };
-        let aborted = multipart.abort().await;
+        let aborted = multipart.abort().await.map(drop);
         if aborted.is_err() {
             let location = store.location(self.key);
             self.warnings.push(format!(

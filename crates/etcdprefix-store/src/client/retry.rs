@@ -53,6 +53,14 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// Whether the store may have done what it was asked for all the same: it did not answer, or
+    /// broke down over it.
+    pub fn is_unseen(&self) -> bool {
+        let Self::Passing(error) = self else { return false };
+        let broken = error.refusal().is_some_and(|it| it.status >= 500 && it.status != 503);
+        broken || matches!(error, Error::Unreachable { .. })
+    }
+
     pub fn error(self) -> Error {
         match self {
             Self::Passing(error) | Self::Unreached(error) | Self::Final(error) => error,

@@ -90,6 +90,94 @@ fn an_object_of_the_same_size_is_not_taken_for_ours() {
     });
 }
 
+/// As many tries as there are.
+const ALWAYS: usize = 7;
+
+fn maybe_written(ended: Result<Uploaded, Error>) -> Error {
+    match ended {
+        Err(Error::MaybeWritten { why, .. }) => *why,
+        ended => panic!("{ended:?}"),
+    }
+}
+
+#[test]
+fn parts_that_were_put_together_unseen_are_an_upload_if_that_is_proved() {
+    both(async |server| {
+        let lost = rule("POST", "uploadId", ALWAYS, Act::LoseAnswer);
+        uploaded(&server, "broken/unseen", &in_parts(), std::slice::from_ref(&lost)).await;
+        let front = Front::start(server.address()).unwrap();
+        front.rule(lost);
+        front.rule(rule("HEAD", "", ALWAYS, UNAVAILABLE));
+        let (_folder, path) = file(&bytes(PART_BYTES + 1));
+        let store = server.store_at(&front.address());
+        let why = maybe_written(upload(&store, &path, "broken/x", &in_parts(), silent()).await);
+        assert!(matches!(why, Error::Unreachable { .. }), "{why:?}");
+    });
+}
+
+#[test]
+fn an_object_whose_answer_never_came_may_be_there() {
+    both(async |server| {
+        let front = Front::start(server.address()).unwrap();
+        front.rule(rule("PUT", "", ALWAYS, Act::LoseAnswer));
+        let content = bytes(300_000);
+        let (_folder, path) = file(&content);
+        let (store, key) = (server.store_at(&front.address()), "broken/never");
+        let ended = upload(&store, &path, key, &UploadOptions::default(), silent()).await;
+        let why = maybe_written(ended);
+        assert!(matches!(why, Error::Unreachable { .. }), "{why:?}");
+        assert!(server.sdk().get(key).unwrap() == content);
+    });
+}
+
+/// Interrupts an upload while this request of it is held, which goes on a little later.
+async fn interrupted(
+    server: &Server,
+    held: Rule,
+    options: &UploadOptions,
+) -> Result<Uploaded, Error> {
+    let front = Front::start(server.address()).unwrap();
+    front.rule(held);
+    let (progress, (_folder, path)) = (Arc::new(Counted::default()), file(&bytes(PART_BYTES + 1)));
+    let store = server.store_at(&front.address());
+    let upload = upload(&store, &path, "broken/held", options, progress.clone());
+    let interrupt = async {
+        while front.done() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        progress.stopped.store(true, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        front.release();
+    };
+    tokio::join!(upload, interrupt).0
+}
+
+#[test]
+fn an_interruption_says_what_may_have_been_written() {
+    both(async |server| {
+        let usual = UploadOptions::default();
+        for (held, options) in [("PUT", &usual), ("HEAD", &usual), ("HEAD", &in_parts())] {
+            let ended = interrupted(&server, rule(held, "", 1, Act::Hold), options).await;
+            assert!(matches!(maybe_written(ended), Error::Interrupted), "{held}");
+        }
+    });
+}
+
+#[test]
+fn parts_that_are_being_put_together_are_let_finish() {
+    both(async |server| {
+        let complete = rule("POST", "uploadId", 1, Act::Hold);
+        match interrupted(&server, complete, &in_parts()).await {
+            // As far as the proof took longer.
+            Err(Error::MaybeWritten { why, .. }) => {
+                assert!(matches!(*why, Error::Interrupted), "{why:?}");
+            }
+            ended => drop(ended.unwrap()),
+        }
+        assert!(head(&server.store(), "broken/held").await.unwrap().bytes > PART_BYTES as u64);
+    });
+}
+
 #[test]
 fn what_arrives_damaged_is_refused_and_sent_again() {
     both(async |server| {
