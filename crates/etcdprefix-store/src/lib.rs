@@ -67,6 +67,7 @@ pub use policy::{Policy, Purpose, policy};
 pub use presign::{MAX_LIFETIME, PresignOptions, Presigned, presign};
 pub use probe::{Reach, probe};
 pub use secret::{Secret, SecretUrl};
+pub use source::Source;
 pub use store::{Signature, Store, StoreOptions};
 pub use upload::{Agreed, UploadOptions, Uploaded, upload};
 pub use verify::{Verified, verify};

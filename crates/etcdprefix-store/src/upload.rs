@@ -11,7 +11,6 @@
 mod parts;
 mod prove;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use etcdprefix_core::progress::Phase;
@@ -85,7 +84,8 @@ pub struct Uploaded {
     pub seconds: f64,
 }
 
-/// Uploads a file and proves that the store has it.
+/// Uploads a file and proves that the store has it. If it changed since it was opened, or does so
+/// meanwhile, that is an error.
 ///
 /// Memory: about 2 MiB for each part under way.
 ///
@@ -98,14 +98,14 @@ pub struct Uploaded {
 /// what became of the object is not known.
 pub async fn upload(
     store: &Store,
-    file: &Path,
+    source: &Source,
     key: &str,
     options: &UploadOptions,
     progress: SharedProgress,
 ) -> Result<Uploaded> {
     let start = Instant::now();
     store.location(key).object_key()?;
-    let source = Source::open(file)?;
+    source.check()?;
     progress.begin(Phase::Upload, source.bytes());
     let writing = Writing { key, metadata: &options.metadata, if_absent: options.if_absent };
     let run = Upload { store, source, writing, options, progress };
@@ -118,7 +118,7 @@ pub async fn upload(
 
 struct Upload<'a> {
     store: &'a Store,
-    source: Source,
+    source: &'a Source,
     writing: Writing<'a>,
     options: &'a UploadOptions,
     progress: SharedProgress,

@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use etcdprefix_store::{Error, StoreOptions, UploadOptions, Uploaded, download, head, upload};
+use etcdprefix_store::{Error, StoreOptions, UploadOptions, Uploaded, download, head};
 use etcdprefix_testkit::stores::{Act, Front, OssServer, Rule};
 
 use crate::support::{
-    Counted, PART_BYTES, Server, both, bytes, clean, file, in_parts, run, silent,
+    Counted, PART_BYTES, Server, both, bytes, clean, file, in_parts, run, silent, upload,
 };
 
 const UNAVAILABLE: Act = Act::Refuse { status: 503, code: "SlowDown", message: "slow down" };

@@ -7,10 +7,10 @@ use age::secrecy::ExposeSecret;
 use age::x25519::Identity;
 use etcdprefix_core::progress::Silent;
 use etcdprefix_store::{
-    Error, Identities, Plaintext, Recipients, Result, UploadOptions, download, encrypt, upload,
+    Error, Identities, Plaintext, Recipients, Result, UploadOptions, download, encrypt,
 };
 
-use crate::support::{both, bytes, clean, file, silent};
+use crate::support::{both, bytes, clean, file, silent, upload};
 
 /// A key pair as a file and a text.
 pub struct Pair {

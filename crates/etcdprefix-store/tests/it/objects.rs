@@ -3,11 +3,12 @@ use std::sync::atomic::Ordering;
 
 use etcdprefix_store::{
     Agreed, Checksum, Error, Kind, Metadata, UploadOptions, download, head, list, list_described,
-    upload,
 };
 use etcdprefix_testkit::stores::{Key, OssServer};
 
-use crate::support::{Counted, PART_BYTES, Server, both, bytes, file, in_parts, run, silent};
+use crate::support::{
+    Counted, PART_BYTES, Server, both, bytes, file, in_parts, run, silent, upload,
+};
 
 /// What no URL has as it is.
 const AWKWARD: &str = "objects/a b+c%d/\u{952e}&=?#.db";

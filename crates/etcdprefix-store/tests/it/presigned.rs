@@ -3,11 +3,11 @@ use std::time::{Duration, SystemTime};
 
 use etcdprefix_store::{
     Cause, Error, Kind, PresignOptions, Reach, SecretUrl, StoreOptions, UploadOptions, presign,
-    probe, upload,
+    probe,
 };
 use etcdprefix_testkit::stores::{Key, OssServer};
 
-use crate::support::{Server, both, bytes, clean, file, run, silent};
+use crate::support::{Server, both, bytes, clean, file, run, silent, upload};
 
 const PROBED: PresignOptions = PresignOptions { lifetime: None, shorter_ok: false, probe: true };
 

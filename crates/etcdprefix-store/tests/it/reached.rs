@@ -2,12 +2,12 @@ use std::process::Command;
 
 use etcdprefix_store::{
     Addressing, Environment, Error, Kind, PresignOptions, Reach, Store, StoreOptions,
-    UploadOptions, list, presign, probe, upload,
+    UploadOptions, list, presign, probe,
 };
 use etcdprefix_testkit::certs::{Authority, Subject};
 use etcdprefix_testkit::stores::S3Server;
 
-use crate::support::{Server, both, bytes, clean, file, in_parts, run, silent};
+use crate::support::{Server, both, bytes, clean, file, in_parts, run, silent, upload};
 
 #[test]
 fn a_store_with_a_certificate_of_its_own_authority_is_trusted_if_told_to() {

@@ -1,9 +1,7 @@
-use etcdprefix_store::{
-    Cause, Error, Kind, StoreOptions, UploadOptions, delete, head, list, upload,
-};
+use etcdprefix_store::{Cause, Error, Kind, StoreOptions, UploadOptions, delete, head, list};
 use etcdprefix_testkit::stores::{Key, OssServer};
 
-use crate::support::{Server, both, clean, file, in_parts, run, silent, write_only};
+use crate::support::{Server, both, clean, file, in_parts, run, silent, upload, write_only};
 
 fn cause(error: &Error) -> Cause {
     clean(error);

@@ -1,7 +1,7 @@
 //! Servers that tests share as long as any of them runs, and what tests say of stores.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::Result;
 use etcdprefix_core::progress::{Phase, Progress, Silent};
 use etcdprefix_store::{
-    Environment, Kind, ObjectLocation, Retry, SharedProgress, Store, StoreOptions, UploadOptions,
+    Environment, Kind, ObjectLocation, Retry, SharedProgress, Source, Store, StoreOptions,
+    UploadOptions, Uploaded,
 };
 use etcdprefix_testkit::stores::{BUCKET, Key, OssServer, S3Server, Sdk};
 use tempfile::TempDir;
@@ -165,6 +166,17 @@ pub fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
     let path = folder.path().join("snapshot.db");
     std::fs::write(&path, bytes).unwrap();
     (folder, path)
+}
+
+/// Opens and uploads.
+pub async fn upload(
+    store: &Store,
+    path: &Path,
+    key: &str,
+    options: &UploadOptions,
+    progress: SharedProgress,
+) -> etcdprefix_store::Result<Uploaded> {
+    etcdprefix_store::upload(store, &Source::open(path)?, key, options, progress).await
 }
 
 /// Parts of 5 MiB, the least that S3 takes, from one byte more than that on.

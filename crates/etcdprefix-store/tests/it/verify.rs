@@ -2,12 +2,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use etcdprefix_store::{
-    Description, Error, Metadata, Result, Store, UploadOptions, Verified, upload, verify,
+    Description, Error, Metadata, Result, Store, UploadOptions, Verified, verify,
 };
 use etcdprefix_testkit::stores::{Act, Front, Rule};
 
 use crate::crypt::Pair;
-use crate::support::{Counted, both, bytes, clean, file, silent};
+use crate::support::{Counted, both, bytes, clean, file, silent, upload};
 
 /// Of a real etcd, with its trailer.
 fn snapshot() -> Vec<u8> {

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use age::secrecy::ExposeSecret;
 use etcdprefix_core::progress::Silent;
 use etcdprefix_store::{
-    Error, Identities, Kind, Recipients, UploadOptions, download, encrypt, upload, verify,
+    Error, Identities, Kind, Recipients, UploadOptions, download, encrypt, verify,
 };
 
-use support::{Server, run, silent};
+use support::{Server, run, silent, upload};
 
 const BYTES: u64 = 400 << 20;
 /// So large that four of them held at once would not fit.
