@@ -1,4 +1,6 @@
-use etcdprefix_store::{Cause, Error, Kind, StoreOptions, UploadOptions, delete, head, list};
+use etcdprefix_store::{
+    Cause, Error, Kind, Presence, StoreOptions, UploadOptions, delete, find, head, list,
+};
 use etcdprefix_testkit::stores::{Key, OssServer};
 
 use crate::support::{Server, both, clean, file, in_parts, run, silent, upload, write_only};
@@ -94,6 +96,37 @@ fn what_is_not_there_is_told() {
         };
         assert_eq!(headed, expected);
     });
+}
+
+#[test]
+fn whether_there_is_an_object_is_told_from_whether_one_may_know() {
+    both(async |server| {
+        let (store, options) = (server.store(), server.options(server.address()));
+        server.sdk().put("refused/there", b"x").unwrap();
+        server.sdk().put("refused/empty", b"").unwrap();
+        let there = async |key| find(&store, key).await.unwrap();
+        assert_eq!(there("refused/there").await, Presence::There);
+        assert_eq!(there("refused/empty").await, Presence::There);
+        assert_eq!(there("refused/nothing").await, Presence::Absent);
+        let wrong = Key::new(&server.key().id, "wrong-s3cr3t");
+        let error = find(&server.store_with(&wrong, &options), "refused/there").await.unwrap_err();
+        assert_eq!(cause(&error), Cause::WrongSecret);
+    });
+}
+
+#[test]
+fn an_object_that_may_not_be_asked_about_is_unknown() {
+    let oss = OssServer::start().unwrap();
+    let key = Key::new("writer", "writer-s3cr3t");
+    oss.allow(&key, &["HeadObject", "GetObject"]).unwrap();
+    for (server, key) in [(Server::Oss(oss), key), (Server::start(Kind::S3).unwrap(), write_only())]
+    {
+        run(async {
+            server.sdk().put("k", b"x").unwrap();
+            let store = server.store_with(&key, &server.options(server.address()));
+            assert_eq!(find(&store, "k").await.unwrap(), Presence::Unknown);
+        });
+    }
 }
 
 #[test]
