@@ -24,6 +24,7 @@ use crate::location::ObjectLocation;
 use crate::metadata::Metadata;
 use crate::multipart::Part;
 use crate::object::{Writing, is_there, put, same_checksum, written_etag};
+use crate::presence::{Presence, find};
 use crate::source::Source;
 use crate::store::Store;
 
@@ -40,7 +41,8 @@ const FINISH_LIMIT: Duration = Duration::from_secs(10);
 pub struct UploadOptions {
     /// What to say of the object.
     pub metadata: Metadata,
-    /// Fail if there is an object already, rather than replace it.
+    /// Fail if there is an object already, rather than replace it. It is asked for before, and the
+    /// write has a condition; where the store ignores that, one that comes meanwhile is replaced.
     pub if_absent: bool,
     /// Files smaller than this go in one request.
     pub multipart_from_bytes: u64,
@@ -109,6 +111,7 @@ pub async fn upload(
     progress.begin(Phase::Upload, source.bytes());
     let writing = Writing { key, metadata: &options.metadata, if_absent: options.if_absent };
     let run = Upload { store, source, writing, options, progress };
+    run.unless_interrupted(run.if_absent()).await?;
     let sent = match run.source.bytes() < options.multipart_from_bytes {
         true => run.at_once().await?,
         false => run.in_parts().await?,
@@ -134,6 +137,14 @@ struct Sent {
 }
 
 impl Upload<'_> {
+    /// Some stores and buckets ignore the condition of a write, so it is asked before, too.
+    async fn if_absent(&self) -> Result<()> {
+        if self.options.if_absent && find(self.store, self.writing.key).await? == Presence::There {
+            return Err(Error::Exists(self.location()));
+        }
+        Ok(())
+    }
+
     async fn at_once(&self) -> Result<Sent> {
         let slice = self.source.slice(0, self.source.bytes());
         let whole = self.unless_interrupted(self.source.digest(&slice, self.store.kind)).await?;

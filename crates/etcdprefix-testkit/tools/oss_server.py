@@ -11,6 +11,7 @@ CONFIG is a JSON file, read anew for every request:
   bucket   the one bucket there is
   keys     {access key id: {"secret": ..., "token": null or ..., "deny": [operation, ...]}}
   referer  true to turn away presigned requests without a Referer
+  versions true to ignore x-oss-forbid-overwrite, as a bucket that keeps versions does
   skew     seconds by which this server's clock is ahead
 Prints "port N" once it listens, then one line for each request, without its query.
 """
@@ -250,7 +251,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def absent(self):
         forbidden = self.headers.get("x-oss-forbid-overwrite") == "true"
-        if forbidden and self.key in OBJECTS:
+        if forbidden and self.key in OBJECTS and not self.config.get("versions"):
             raise Refused(409, "FileAlreadyExists", "The object you specified already exists.")
 
     def metadata(self):

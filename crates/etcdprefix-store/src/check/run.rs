@@ -13,6 +13,7 @@ use crate::list::list;
 use crate::metadata::Metadata;
 use crate::multipart::Multipart;
 use crate::object::{Writing, delete, is_there, put};
+use crate::presence::{Presence, find};
 use crate::presign::{PresignOptions, presign};
 use crate::probe::Reach;
 use crate::store::Store;
@@ -112,9 +113,12 @@ impl<'a> Run<'a> {
 
     /// What is there already is replaced only if it is a probe.
     async fn put(&mut self) -> Result<()> {
-        match self.put_once(true).await {
-            Err(error) if is_there(&error) => {}
-            done => return done,
+        // Some stores and buckets ignore the condition of a write.
+        if !matches!(find(self.store, self.key).await, Ok(Presence::There)) {
+            match self.put_once(true).await {
+                Err(error) if is_there(&error) => {}
+                done => return done,
+            }
         }
         match self.fetch().await {
             Ok(found) if found == CONTENT => return self.put_once(false).await,

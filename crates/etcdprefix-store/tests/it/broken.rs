@@ -78,7 +78,7 @@ fn an_object_of_the_same_size_is_not_taken_for_ours() {
         let options = UploadOptions { if_absent: true, ..UploadOptions::default() };
         let upload = upload(&store, &path, key, &options, silent());
         let write = async {
-            while front.done() < 2 {
+            while front.done() < 3 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             server.sdk().put(key, &theirs).unwrap();

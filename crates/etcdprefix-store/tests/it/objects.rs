@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use etcdprefix_store::{
-    Agreed, Checksum, Error, Kind, Metadata, UploadOptions, download, head, list, list_described,
+    Agreed, CheckOptions, Checksum, Error, Kind, Metadata, UploadOptions, check, download, head,
+    list, list_described,
 };
 use etcdprefix_testkit::stores::{Key, OssServer};
 
@@ -104,6 +105,34 @@ fn an_object_is_replaced_only_if_it_may() {
             assert!(matches!(again, Error::Exists(_)), "{key}: {again:?}");
             upload(&store, &path, key, &usual, silent()).await.unwrap();
         }
+    });
+}
+
+#[test]
+fn an_object_is_kept_where_the_condition_of_a_write_is_ignored() {
+    let oss = OssServer::start().unwrap();
+    let blind = Key::new("writer", "writer-s3cr3t");
+    oss.allow(&blind, &["HeadObject", "GetObject"]).unwrap();
+    oss.keep_versions().unwrap();
+    oss.sdk().put("k", b"theirs").unwrap();
+    let server = Server::Oss(oss);
+    run(async {
+        let (_folder, path) = file(&bytes(PART_BYTES + 10));
+        for usual in [UploadOptions::default(), in_parts()] {
+            let careful = UploadOptions { if_absent: true, ..usual };
+            let again = upload(&server.store(), &path, "k", &careful, silent()).await;
+            assert!(matches!(again, Err(Error::Exists(_))), "{again:?}");
+            assert_eq!(server.sdk().get("k").unwrap(), b"theirs");
+            // Who may not ask may still write.
+            let store = server.store_with(&blind, &server.options(server.address()));
+            let blindly = upload(&store, &path, "new", &careful, silent()).await;
+            assert!(matches!(blindly, Err(Error::Unproved { .. })), "{blindly:?}");
+        }
+        let checked = check(&server.store(), "", &CheckOptions::default(), silent()).await;
+        assert!(checked.unwrap().failure.is_none());
+        server.sdk().put("etcdprefix-probe", b"theirs").unwrap();
+        let checked = check(&server.store(), "", &CheckOptions::default(), silent()).await;
+        assert!(matches!(checked.unwrap().failure, Some(Error::Exists(_))));
     });
 }
 

@@ -67,6 +67,11 @@ impl OssServer {
         self.change(|config| config["referer"] = true.into())
     }
 
+    /// Ignores the condition that there is no object, as a bucket that keeps versions does.
+    pub fn keep_versions(&self) -> Result<()> {
+        self.change(|config| config["versions"] = true.into())
+    }
+
     /// Sets the server's clock ahead by so many seconds.
     pub fn skew(&self, seconds: i64) -> Result<()> {
         self.change(|config| config["skew"] = seconds.into())
