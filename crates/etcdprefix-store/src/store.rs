@@ -150,7 +150,7 @@ impl Store {
     /// # Errors
     /// [`Error::NoCredentials`].
     pub async fn credentials(&self) -> Result<Credentials> {
-        self.keychain.get().await
+        Ok(self.keychain.get().await?)
     }
 
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer> {
@@ -232,7 +232,10 @@ impl Store {
 
     async fn try_once(&self, request: &Request, tries: &mut Tries) -> Result<Response, Trouble> {
         tries.made += 1;
-        let credentials = self.keychain.get().await.map_err(Trouble::Final)?;
+        let credentials = self.keychain.get().await.map_err(|lack| match lack.is_passing {
+            true => Trouble::Passing(lack.into()),
+            false => Trouble::Final(lack.into()),
+        })?;
         tries.credentials = Some(credentials.clone());
         let call = self.call(request, &credentials).await.map_err(Trouble::Final)?;
         let sent = self.clients.proxied.execute(call);

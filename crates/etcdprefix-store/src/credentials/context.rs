@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use reqsign_core::{Context, Error, FileRead, HttpSend, Result, StaticEnv};
 
 use super::Environment;
@@ -18,32 +18,68 @@ const MAX_BYTES: usize = 1 << 20;
 /// For one answer. The instance's metadata is near; where there is none, nobody answers.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Variables that the libraries put before the profile that they are told.
+const PROFILE_VARIABLES: [&str; 3] = ["OSS_PROFILE", "ALIBABA_CLOUD_PROFILE", "AWS_PROFILE"];
+
 /// What went wrong, free of secrets.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Notes(Arc<Mutex<Vec<String>>>);
+pub(super) struct Notes(Arc<Mutex<Noted>>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    lines: Vec<String>,
+    /// Each with its line.
+    unread: Vec<(String, String)>,
+    is_silent: bool,
+    is_overloaded: bool,
+}
 
 impl Notes {
     pub fn clear(&self) {
-        self.lines().clear();
+        *self.noted() = Noted::default();
     }
 
     fn push(&self, line: String) {
-        self.lines().push(line);
+        self.noted().lines.push(line);
     }
 
     /// In words: what was noted, or the kind of the error.
     pub fn explain(&self, error: Error) -> String {
-        let lines = self.lines();
+        let lines = &self.noted().lines;
         if lines.is_empty() { error.kind().to_string() } else { lines.join(", ") }
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+    /// Why a file could not be read, if it was tried.
+    pub fn unread(&self, path: &str) -> Option<String> {
+        let noted = self.noted();
+        let mut unread = noted.unread.iter().filter(|(unread, _)| unread == path);
+        unread.next().map(|(_, line)| line.clone())
+    }
+
+    /// Whether it may go well later. Where nobody answers, that is only so if somebody should.
+    pub fn is_passing(&self, is_expected: bool) -> bool {
+        let noted = self.noted();
+        noted.is_overloaded || (noted.is_silent && is_expected)
+    }
+
+    fn noted(&self) -> std::sync::MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) fn context(environment: &Environment, clients: &Clients, notes: &Notes) -> Context {
-    let envs = environment.variables.clone();
+/// Variables that are empty are not set; with a profile of its own it does not know those that name
+/// another.
+pub(super) fn context(
+    environment: &Environment,
+    has_profile: bool,
+    clients: &Clients,
+    notes: &Notes,
+) -> Context {
+    let mut envs = environment.variables.clone();
+    envs.retain(|_, value| !value.is_empty());
+    if has_profile {
+        PROFILE_VARIABLES.iter().for_each(|name| drop(envs.remove(*name)));
+    }
     Context::new()
         .with_env(StaticEnv { home_dir: environment.home.clone(), envs })
         .with_file_read(Files { notes: notes.clone() })
@@ -66,7 +102,9 @@ impl FileRead for Files {
             Err(error) => Err(error),
         };
         read.map_err(|error| {
-            self.notes.push(format!("cannot read {path}: {error}"));
+            let line = format!("cannot read {path}: {error}");
+            self.notes.noted().unread.push((path.to_owned(), line.clone()));
+            self.notes.push(line);
             Error::from(error)
         })
     }
@@ -90,13 +128,18 @@ impl HttpSend for Http {
         let sent = sent.unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")));
         match sent {
             Ok(answer) => {
-                if !answer.status().is_success() {
-                    self.notes.push(format!("{host} answered {}", answer.status().as_u16()));
+                let status = answer.status();
+                if !status.is_success() {
+                    self.notes.push(format!("{host} answered {}", status.as_u16()));
+                }
+                if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+                    self.notes.noted().is_overloaded = true;
                 }
                 Ok(answer)
             }
             Err(why) => {
                 self.notes.push(format!("{host}: {why}"));
+                self.notes.noted().is_silent = true;
                 Err(Error::unexpected("no answer"))
             }
         }

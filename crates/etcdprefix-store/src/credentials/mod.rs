@@ -66,8 +66,8 @@ pub struct CredentialOptions {
     /// are temporary, as a mounted secret has them (such as `csdr/alibaba-addon-secret`). With it,
     /// nowhere else is looked.
     pub folder: Option<PathBuf>,
-    /// The profile to take of the profile files; `None` for what the environment says, or the
-    /// default one.
+    /// The profile to take of the profile files, and then nowhere else is looked; `None` for what the
+    /// environment says, or the default one.
     pub profile: Option<String>,
 }
 
@@ -115,7 +115,22 @@ pub(crate) struct Keychain {
     sources: Vec<Source>,
     context: Context,
     notes: Notes,
+    /// The one that was asked for.
+    profile: Option<String>,
     cached: Mutex<Option<Credentials>>,
+}
+
+/// There are none.
+pub(crate) struct Lack {
+    tried: Vec<String>,
+    /// Whether there may be some later.
+    pub is_passing: bool,
+}
+
+impl From<Lack> for Error {
+    fn from(lack: Lack) -> Self {
+        Self::NoCredentials { tried: lack.tried }
+    }
 }
 
 impl Keychain {
@@ -128,52 +143,79 @@ impl Keychain {
         let notes = Notes::default();
         Self {
             sources: sources::sources(kind, options),
-            context: context::context(environment, clients, &notes),
+            context: context::context(environment, options.profile.is_some(), clients, &notes),
             notes,
+            profile: options.profile.clone(),
             cached: Mutex::new(None),
         }
     }
 
     /// For one request.
-    pub async fn get(&self) -> Result<Credentials> {
+    pub async fn get(&self) -> Result<Credentials, Lack> {
         self.lasting(MARGIN).await
     }
 
-    /// Credentials that last so long; fresh ones, which may end earlier, if those at hand do not.
-    pub async fn lasting(&self, lifetime: Duration) -> Result<Credentials> {
+    /// Credentials that last so long; fresh ones, which may end earlier, if those at hand do not. If
+    /// there are no fresh ones, those at hand do until they end.
+    pub async fn lasting(&self, lifetime: Duration) -> Result<Credentials, Lack> {
         let mut cached = self.cached.lock().await;
-        match &*cached {
-            Some(credentials) if credentials.last(lifetime.max(MARGIN)) => Ok(credentials.clone()),
-            _ => Ok(cached.insert(self.load().await?).clone()),
+        if let Some(credentials) = cached.as_ref().filter(|it| it.last(lifetime.max(MARGIN))) {
+            return Ok(credentials.clone());
+        }
+        match self.load(cached.is_some()).await {
+            Ok(fresh) => Ok(cached.insert(fresh).clone()),
+            Err(lack) => {
+                let lasting = cached.as_ref().filter(|it| it.left() > Some(Duration::ZERO));
+                lasting.cloned().ok_or(lack)
+            }
         }
     }
 
     /// Fresh ones after the store refused `stale`; `None` if the source has none but these.
-    pub async fn after(&self, stale: &Credentials) -> Result<Option<Credentials>> {
+    pub async fn after(&self, stale: &Credentials) -> Result<Option<Credentials>, Lack> {
         let mut cached = self.cached.lock().await;
         if cached.as_ref() == Some(stale) {
-            *cached = Some(self.load().await?);
+            *cached = Some(self.load(true).await?);
         }
         Ok(cached.clone().filter(|fresh| fresh != stale))
     }
 
-    async fn load(&self) -> Result<Credentials> {
-        let mut tried = Vec::new();
+    /// `had_some` tells that what does not answer once did.
+    async fn load(&self, had_some: bool) -> Result<Credentials, Lack> {
+        let (mut tried, mut is_passing) = (Vec::new(), false);
         for source in &self.sources {
             self.notes.clear();
-            match source.load(&self.context).await {
+            let (why, is_failure) = match source.load(&self.context).await {
                 Ok(Some(credentials)) => return Ok(credentials),
-                Ok(None) => tried.push(format!("{}: none", source.name)),
-                // A source that is set up but fails must not hand over to one with other rights.
-                Err(error) => {
-                    tried.push(format!("{}: {}", source.name, self.notes.explain(error)));
-                    if source.is_chosen {
-                        break;
-                    }
-                }
+                Ok(None) => match self.unread(source) {
+                    Some(why) => (why, true),
+                    None => (self.none(), false),
+                },
+                Err(error) => (self.notes.explain(error), true),
+            };
+            tried.push(format!("{}: {why}", source.name));
+            is_passing |= is_failure && self.notes.is_passing(source.is_chosen || had_some);
+            // A source that is set up but fails must not hand over to one with other rights.
+            if is_failure && source.is_chosen {
+                break;
             }
         }
-        Err(Error::NoCredentials { tried })
+        Err(Lack { tried, is_passing })
+    }
+
+    /// The libraries take a file that can't be read for one that is not there. One that the
+    /// environment names should be.
+    fn unread(&self, source: &Source) -> Option<String> {
+        let named = source.files.iter().filter_map(|name| self.context.env_var(name));
+        let mut paths = named.filter_map(|path| self.context.expand_home_dir(&path));
+        paths.find_map(|path| self.notes.unread(&path))
+    }
+
+    fn none(&self) -> String {
+        match &self.profile {
+            Some(profile) => format!("no profile {profile:?} with keys"),
+            None => "none".to_owned(),
+        }
     }
 }
 

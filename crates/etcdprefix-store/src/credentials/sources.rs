@@ -19,6 +19,8 @@ pub(super) struct Source {
     pub name: &'static str,
     /// It answers only if somebody set it up, so its failure is a failure.
     pub is_chosen: bool,
+    /// Variables that name its files; profiles have some.
+    pub files: &'static [&'static str],
     load: Load,
 }
 
@@ -29,7 +31,15 @@ impl Source {
 
     fn folder(path: PathBuf) -> Self {
         let load: Load = Box::new(move |context| Box::pin(folder_of(context, path.clone())));
-        Self { name: "the folder", is_chosen: true, load }
+        Self { name: "the folder", is_chosen: true, files: &[], load }
+    }
+
+    fn profiles<P>(name: &'static str, files: &'static [&'static str], provider: P) -> Self
+    where
+        P: ProvideCredential,
+        P::Credential: Into<Credentials>,
+    {
+        Self { files, ..Self::provided(name, true, provider) }
     }
 
     fn provided<P>(name: &'static str, is_chosen: bool, provider: P) -> Self
@@ -48,7 +58,7 @@ impl Source {
                 Ok(found.map(|found| Credentials { origin: name, ..found }))
             })
         });
-        Self { name, is_chosen, load }
+        Self { name, is_chosen, files: &[], load }
     }
 }
 
@@ -57,13 +67,17 @@ async fn folder_of(context: Context, path: PathBuf) -> Result<Option<Credentials
 }
 
 /// In the order in which they are asked. OIDC stands before what is there without being asked for:
-/// in a pod the node's own role would win otherwise.
+/// in a pod the node's own role would win otherwise. A profile that was asked for is in no other
+/// place than the files of profiles.
 pub(super) fn sources(kind: Kind, options: &CredentialOptions) -> Vec<Source> {
-    match (&options.folder, kind) {
-        (Some(path), _) => vec![Source::folder(path.clone())],
-        (None, Kind::Oss) => of_oss(options.profile.as_deref()),
-        (None, Kind::S3) => of_s3(options.profile.as_deref()),
-    }
+    let profile = options.profile.as_deref();
+    let mut sources = match (&options.folder, kind) {
+        (Some(path), _) => return vec![Source::folder(path.clone())],
+        (None, Kind::Oss) => of_oss(profile),
+        (None, Kind::S3) => of_s3(profile),
+    };
+    sources.retain(|source| profile.is_none() || !source.files.is_empty());
+    sources
 }
 
 fn of_oss(profile: Option<&str>) -> Vec<Source> {
@@ -78,9 +92,9 @@ fn of_oss(profile: Option<&str>) -> Vec<Source> {
     vec![
         Source::provided("environment", true, oss::EnvCredentialProvider::new()),
         Source::provided("OIDC", true, oss::AssumeRoleWithOidcCredentialProvider::new()),
-        Source::provided("OSS profile", true, oss_profile),
-        Source::provided("credentials file", true, file),
-        Source::provided("CLI configuration", true, config),
+        Source::profiles("OSS profile", &["OSS_CREDENTIAL_PROFILES_FILE"], oss_profile),
+        Source::profiles("credentials file", &["ALIBABA_CLOUD_CREDENTIALS_FILE"], file),
+        Source::profiles("CLI configuration", &["ALIBABA_CLOUD_CONFIG_FILE"], config),
         Source::provided("credentials URI", true, oss::CredentialsUriCredentialProvider::new()),
         Source::provided("ECS RAM role", false, oss::EcsRamRoleCredentialProvider::new()),
     ]
@@ -94,7 +108,7 @@ fn of_s3(profile: Option<&str>) -> Vec<Source> {
     vec![
         Source::provided("environment", true, aws::EnvCredentialProvider::new()),
         Source::provided("OIDC", true, aws::AssumeRoleWithWebIdentityCredentialProvider::new()),
-        Source::provided("profile", true, files),
+        Source::profiles("profile", &["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"], files),
         Source::provided("container role", true, aws::ECSCredentialProvider::new()),
         Source::provided("EC2 role", false, aws::IMDSv2CredentialProvider::new()),
     ]

@@ -3,6 +3,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +18,7 @@ pub struct Metadata {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
     role: Arc<Mutex<(Key, SystemTime)>>,
+    failing: Arc<AtomicUsize>,
 }
 
 impl Metadata {
@@ -25,14 +27,22 @@ impl Metadata {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (asked, role) = (Arc::default(), Arc::new(Mutex::new((key.clone(), ends))));
-        let its = (Arc::clone(&asked), Arc::clone(&role));
+        let failing = Arc::new(AtomicUsize::new(0));
+        let its = (Arc::clone(&asked), Arc::clone(&role), Arc::clone(&failing));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                let less = |left: usize| left.checked_sub(1);
+                let fails = its.2.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok();
                 // A client that goes away is the client's affair.
-                let _ = answer(&client, &its.0, &its.1);
+                let _ = answer(&client, &its.0, &its.1, fails);
             }
         });
-        Self { address, asked, role }
+        Self { address, asked, role, failing }
+    }
+
+    /// So many of the next requests are answered with a 503.
+    pub fn fail(&self, times: usize) {
+        self.failing.store(times, Ordering::SeqCst);
     }
 
     /// From now on the role has another key.
@@ -57,6 +67,7 @@ fn answer(
     client: &TcpStream,
     asked: &Mutex<Vec<String>>,
     role: &Mutex<(Key, SystemTime)>,
+    fails: bool,
 ) -> std::io::Result<()> {
     let mut lines = BufReader::new(client).lines();
     let line = lines.next().transpose()?.unwrap_or_default();
@@ -67,6 +78,7 @@ fn answer(
     asked.lock().unwrap().push(path.split('?').next().unwrap_or_default().to_owned());
     let (key, ends) = role.lock().unwrap().clone();
     let (status, body) = match path.as_str() {
+        _ if fails => (503, String::new()),
         "/latest/api/token" if line.starts_with("PUT ") => (200, "v2-token".to_owned()),
         _ if path.starts_with("/?") => (200, sts(&key, ends)),
         _ if !token => (403, "a token is needed".into()),
@@ -187,21 +199,86 @@ fn profile_files_have_them() {
                 "access_key_id":"{id}","access_key_secret":"{secret}"}}]}}"#
         );
         fs::write(home.path().join(".aliyun/config.json"), aliyun).unwrap();
-        let environment = Environment { home: Some(home.path().into()), ..nowhere() };
-        let profile = Some("team".to_owned());
-        let options = CredentialOptions { folder: None, profile };
-        list(&store_with(&server, options, environment), "none/", 1).await.unwrap();
+        let mut environment = Environment { home: Some(home.path().into()), ..nowhere() };
+        list(&store_with(&server, of_profile("team"), environment.clone()), "none/", 1)
+            .await
+            .unwrap();
+        // One that was asked for goes before all that the environment says.
+        let others = crate::support::environment(server.kind(), &Key::new("other", "s3cr3t"));
+        environment.variables.extend(others.variables);
+        for name in ["OSS_PROFILE", "ALIBABA_CLOUD_PROFILE", "AWS_PROFILE"] {
+            environment.variables.insert(name.into(), "other".into());
+        }
+        list(&store_with(&server, of_profile("team"), environment.clone()), "none/", 1)
+            .await
+            .unwrap();
+        let store = store_with(&server, of_profile("nobody"), environment);
+        let error = store.credentials().await.unwrap_err();
+        assert!(error.to_string().contains("\"nobody\""), "{error}");
     });
+}
+
+fn of_profile(profile: &str) -> CredentialOptions {
+    CredentialOptions { folder: None, profile: Some(profile.to_owned()) }
+}
+
+#[test]
+fn a_profile_file_that_is_named_and_not_there_ends_the_search() {
+    both(async |server| {
+        let ends = SystemTime::now() + Duration::from_secs(3000);
+        let mut environment = Metadata::start(server.key(), ends).environment();
+        for name in ["AWS_CONFIG_FILE", "ALIBABA_CLOUD_CONFIG_FILE"] {
+            environment.variables.insert(name.into(), "/no/such/file".into());
+        }
+        let error = store_of(&server, environment).credentials().await.unwrap_err();
+        let Error::NoCredentials { tried } = &error else { panic!("{error:?}") };
+        assert!(tried.last().unwrap().contains("cannot read /no/such/file"), "{tried:?}");
+    });
+}
+
+#[test]
+fn variables_that_are_empty_are_not_set() {
+    both(async |server| {
+        let key = with_token(&server);
+        let metadata = Metadata::start(&key, SystemTime::now() + Duration::from_secs(3000));
+        let mut environment = metadata.environment();
+        let empty = crate::support::environment(server.kind(), &Key::new("", "").with_token(""));
+        environment.variables.extend(empty.variables);
+        environment.variables.insert("AWS_PROFILE".into(), String::new());
+        let found = store_of(&server, environment).credentials().await.unwrap();
+        assert!(found.origin.ends_with("role"), "{found:?}");
+    });
+}
+
+#[test]
+fn credentials_that_can_not_be_replaced_yet_do_until_they_end() {
+    both(async |server| {
+        let key = with_token(&server);
+        let metadata = Metadata::start(&key, SystemTime::now() + Duration::from_secs(100));
+        let store = store_of(&server, metadata.environment());
+        // Without any, whoever has them is asked again.
+        metadata.fail(2);
+        list(&store, "none/", 1).await.unwrap();
+        metadata.fail(1000);
+        list(&store, "none/", 1).await.unwrap();
+        let fresh = store_of(&server, metadata.environment());
+        let error = list(&fresh, "none/", 1).await.unwrap_err();
+        assert!(matches!(error, Error::NoCredentials { .. }), "{error:?}");
+    });
+}
+
+/// Neither server knows a token of a key that lasts: one takes any, the other none.
+fn with_token(server: &Server) -> Key {
+    match server.kind() {
+        Kind::Oss => server.key().clone().with_token("any-s3cr3t"),
+        Kind::S3 => server.key().clone().with_token(""),
+    }
 }
 
 #[test]
 fn the_metadata_of_an_instance_has_them_and_when_they_end() {
     both(async |server| {
-        // SeaweedFS knows no tokens of keys that last, and takes any.
-        let key = match server.kind() {
-            Kind::Oss => server.key().clone().with_token("any-s3cr3t"),
-            Kind::S3 => server.key().clone().with_token(""),
-        };
+        let key = with_token(&server);
         let ends = SystemTime::now() + Duration::from_secs(3000);
         let metadata = Metadata::start(&key, ends);
         let store = store_of(&server, metadata.environment());
