@@ -1,6 +1,7 @@
 //! One bucket: where it is, who asks, and how requests are sent to it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
@@ -24,7 +25,7 @@ use crate::xml;
 
 /// A store that takes longer than this to put parts together has other troubles.
 const SLOW_FACTOR: u32 = 10;
-/// Hosts that can't be reached at all are tried less often: the name may be wrong.
+/// Hosts that were never reached are tried less often: the name may be wrong.
 const UNREACHED_TIMES: u32 = 2;
 
 /// How requests are signed.
@@ -61,7 +62,8 @@ pub struct StoreOptions {
     pub credentials: CredentialOptions,
     /// How often a request is repeated.
     pub retry: Retry,
-    /// The longest time in which nothing is sent or received.
+    /// The longest time in which nothing is sent or received; ten times that for the answer to an
+    /// object or part of which all was sent.
     pub idle_timeout: Duration,
 }
 
@@ -93,6 +95,8 @@ pub struct Store {
     pub(crate) keychain: Keychain,
     pub(crate) idle_timeout: Duration,
     retry: Retry,
+    /// Whether anything ever answered.
+    was_reached: AtomicBool,
 }
 
 impl Store {
@@ -106,6 +110,9 @@ impl Store {
         environment: &Environment,
     ) -> Result<Self> {
         let (kind, bucket) = (location.kind, location.bucket.clone());
+        if options.idle_timeout.is_zero() {
+            return Err(Error::Usage("without any time to wait, nothing can be sent".into()));
+        }
         let endpoint = endpoint(kind, options, environment)?.for_bucket(&bucket);
         let presign_endpoint = match &options.presign_endpoint {
             Some(text) => Endpoint::parse(kind, text, options.addressing)?.for_bucket(&bucket),
@@ -123,6 +130,7 @@ impl Store {
             keychain: Keychain::new(kind, &options.credentials, environment, &clients),
             idle_timeout: options.idle_timeout,
             retry: options.retry,
+            was_reached: AtomicBool::new(false),
             bucket,
             endpoint,
             presign_endpoint,
@@ -190,16 +198,24 @@ impl Store {
             Err(trouble) => trouble,
         };
         tries.is_unseen |= trouble.is_unseen();
-        let limit = match &trouble {
-            Trouble::Passing(_) => self.retry.times,
-            Trouble::Unreached(_) => self.retry.times.min(UNREACHED_TIMES),
+        let (failed, limit) = match &trouble {
+            Trouble::Passing(_) => (&mut tries.passing, self.retry.times),
+            Trouble::Unreached(_) => (&mut tries.unreached, self.unreached_times()),
             Trouble::Final(_) => return self.with_fresh_credentials(trouble.error(), tries).await,
         };
-        if tries.made > limit {
+        *failed += 1;
+        if *failed > limit {
             return Some(Err(trouble.error()));
         }
-        sleep(self.retry.pause(tries.made)).await;
+        sleep(self.retry.pause(*failed)).await;
         None
+    }
+
+    fn unreached_times(&self) -> u32 {
+        match self.was_reached.load(Ordering::Relaxed) {
+            true => self.retry.times,
+            false => self.retry.times.min(UNREACHED_TIMES),
+        }
     }
 
     /// Once only: credentials that were replaced meanwhile, or ended early.
@@ -240,6 +256,7 @@ impl Store {
         let call = self.call(request, &credentials).await.map_err(Trouble::Final)?;
         let sent = self.clients.proxied.execute(call);
         let response = self.watched(request, sent).await?;
+        self.was_reached.store(true, Ordering::Relaxed);
         if response.status().is_success() {
             return Ok(response);
         }
@@ -266,16 +283,19 @@ impl Store {
         reqwest::Request::try_from(call).map_err(|_| Error::Usage("no request can be made".into()))
     }
 
-    /// Waits for the answer's head as long as something is sent.
+    /// Waits for the answer's head as long as something is sent. Once all was, the store has much to
+    /// do, and buffers on the way hold some of it yet.
     async fn watched(
         &self,
         request: &Request,
         sent: impl Future<Output = reqwest::Result<Response>>,
     ) -> Result<Response, Trouble> {
         tokio::pin!(sent);
-        let mut before = request.payload.sent();
+        let (length, begin) = (request.payload.len(), request.payload.sent());
+        let mut before = begin;
         loop {
-            let patience = match request.is_slow {
+            let is_all_sent = length > 0 && before - begin >= length;
+            let patience = match request.is_slow || is_all_sent {
                 true => self.idle_timeout * SLOW_FACTOR,
                 false => self.idle_timeout,
             };
@@ -351,6 +371,9 @@ pub(crate) struct Sending {
 #[derive(Default)]
 struct Tries {
     made: u32,
+    /// Those that failed, by the kind of trouble.
+    passing: u32,
+    unreached: u32,
     is_unseen: bool,
     renewed: bool,
     /// Of the last try.
@@ -398,5 +421,32 @@ fn signer(
             Ok(Signer::S3(signer.with_standard_session_token()))
         }
         (Kind::S3, Signature::V1) => Err(Error::Usage("version 1 is a signature of OSS".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(options: &StoreOptions) -> Result<Store> {
+        let (bucket, key) = ("bucket".to_owned(), String::new());
+        let location = ObjectLocation { kind: Kind::S3, bucket, key };
+        let region = Some("eu-west-1".to_owned());
+        let options = StoreOptions { region, ..options.clone() };
+        Store::open(&location, &options, &Environment::default())
+    }
+
+    #[test]
+    fn a_store_that_was_reached_once_is_tried_as_often_as_any() {
+        let store = open(&StoreOptions::default()).unwrap();
+        assert_eq!(store.unreached_times(), UNREACHED_TIMES);
+        store.was_reached.store(true, Ordering::Relaxed);
+        assert_eq!(store.unreached_times(), Retry::default().times);
+    }
+
+    #[test]
+    fn no_time_at_all_is_refused() {
+        let options = StoreOptions { idle_timeout: Duration::ZERO, ..StoreOptions::default() };
+        assert!(matches!(open(&options), Err(Error::Usage(_))));
     }
 }

@@ -229,6 +229,27 @@ fn a_stalled_connection_is_given_up() {
 }
 
 #[test]
+fn a_store_that_takes_its_time_for_an_answer_is_waited_for() {
+    both(async |server| {
+        let front = Front::start(server.address()).unwrap();
+        front.rule(rule("PUT", "", 1, Act::Hold));
+        let options = StoreOptions {
+            idle_timeout: Duration::from_millis(500),
+            ..server.options(&front.address())
+        };
+        let (_folder, path) = file(&bytes(20_000));
+        let (store, usual) = (server.store_with(server.key(), &options), UploadOptions::default());
+        let upload = upload(&store, &path, "broken/slow", &usual, silent());
+        let release = async {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            front.release();
+        };
+        let (done, ()) = tokio::join!(upload, release);
+        assert_eq!(done.unwrap().repeated, 0);
+    });
+}
+
+#[test]
 fn a_failed_upload_leaves_no_parts() {
     both(async |server| {
         let front = Front::start(server.address()).unwrap();
