@@ -181,6 +181,8 @@ pub enum Cause {
     ClockSkew(Option<SystemTime>),
     /// Signed for, or sent to, the wrong region; the right one if the store told.
     WrongRegion(Option<String>),
+    /// OSS does not serve this account's buckets at a public endpoint, only at domains of its own.
+    EndpointForbidden,
     /// A presigned URL is past its time.
     Expired,
     /// The bucket's Referer protection turns away requests without one.
@@ -210,7 +212,11 @@ impl Cause {
             Self::WrongSecret => "the secret key is wrong",
             Self::UnknownKey => "the store does not know the access key id",
             Self::BadToken => "the temporary credentials have ended or are damaged",
-            Self::ClockSkew(_) => "this machine's clock is off",
+            Self::ClockSkew(Some(theirs)) => return Some(skew(*theirs)),
+            Self::ClockSkew(None) => "this machine's clock is off",
+            Self::EndpointForbidden => {
+                "the store does not serve this account's buckets at its public endpoint"
+            }
             Self::WrongRegion(Some(region)) => {
                 return Some(format!("the bucket is in another region: {region}"));
             }
@@ -228,6 +234,17 @@ impl Cause {
         };
         Some(words.to_owned())
     }
+}
+
+fn skew(theirs: SystemTime) -> String {
+    let side = if theirs > SystemTime::now() { "behind" } else { "ahead of" };
+    format!("this machine's clock is {} s {side} the store's", distance(theirs).as_secs())
+}
+
+/// From now, in either direction.
+pub(crate) fn distance(time: SystemTime) -> Duration {
+    let now = SystemTime::now();
+    time.duration_since(now).unwrap_or_else(|earlier| earlier.duration())
 }
 
 impl Refusal {

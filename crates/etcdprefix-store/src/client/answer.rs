@@ -7,8 +7,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use reqsign_core::time::Timestamp;
 
 use crate::dialect::Kind;
+use crate::endpoint::Endpoint;
 use crate::error::{Cause, Refusal};
 use crate::secret::redacted_line;
 use crate::xml;
@@ -89,12 +91,13 @@ impl Denial<'_> {
             | "InvalidToken"
             | "ExpiredToken"
             | "TokenRefreshRequired" => Cause::BadToken,
-            "RequestTimeTooSkewed" => Cause::ClockSkew(self.time()),
+            "RequestTimeTooSkewed" => Cause::ClockSkew(date(self.headers)),
             "AuthorizationHeaderMalformed"
             | "PermanentRedirect"
             | "TemporaryRedirect"
             | "IllegalLocationConstraintException"
             | "InvalidRegion" => Cause::WrongRegion(self.region(text)),
+            "PublicEndpointForbidden" => Cause::EndpointForbidden,
             "AccessDenied" if message.contains("expired") => Cause::Expired,
             "AccessDenied" if self.is_referer(message, text) => Cause::Referer,
             "AccessDenied" if self.is_second_level(message) => {
@@ -113,6 +116,9 @@ impl Denial<'_> {
             }
             "InvalidArgument" if message.contains("region") => {
                 Cause::WrongRegion(self.region(text))
+            }
+            "" if self.status == StatusCode::BAD_REQUEST && self.region("").is_some() => {
+                Cause::WrongRegion(self.region(""))
             }
             _ => self.cause_of_status(),
         }
@@ -142,16 +148,21 @@ impl Denial<'_> {
         }
     }
 
+    /// OSS tells an endpoint, whose name tells the region if it is one of a region.
     fn region(&self, text: &str) -> Option<String> {
         let told = self.header("x-amz-bucket-region").or_else(|| xml::find(text, "Region"));
-        told.or_else(|| xml::find(text, "Endpoint")).map(|region| redacted_line(&region))
+        let of_endpoint = || {
+            let endpoint = Endpoint::parse(self.kind, &xml::find(text, "Endpoint")?, None).ok()?;
+            endpoint.region().map(str::to_owned)
+        };
+        told.or_else(of_endpoint).map(|region| redacted_line(&region))
     }
+}
 
-    fn time(&self) -> Option<SystemTime> {
-        let date = self.header("date")?;
-        let time = reqsign_core::time::Timestamp::parse_rfc2822(&date).ok()?;
-        Some(time.as_system_time())
-    }
+/// When the server answered, by its own clock.
+pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    let date = headers.get("date")?.to_str().ok()?;
+    Some(Timestamp::parse_rfc2822(date).ok()?.as_system_time())
 }
 
 /// What a refused presigned URL was refused for. Which store it is of is known by its answer alone.
@@ -191,6 +202,7 @@ mod tests {
             (404, "NoSuchBucket", "", Cause::NoBucket),
             (400, "InvalidDigest", "", Cause::Damaged),
             (409, "FileAlreadyExists", "", Cause::Condition),
+            (403, "PublicEndpointForbidden", "", Cause::EndpointForbidden),
             (503, "SlowDown", "", Cause::Passing),
             (500, "", "", Cause::Passing),
             (301, "", "", Cause::WrongRegion(None)),
@@ -212,6 +224,31 @@ mod tests {
         let body =
             "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region></Error>";
         assert_eq!(refusal(400, body).cause, Cause::WrongRegion(Some("eu-west-1".into())));
+    }
+
+    fn refusal_of(status: u16, name: &str, value: &str, body: &str) -> Refusal {
+        let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+        let status = StatusCode::from_u16(status).unwrap();
+        refusal_of_url("https://h/k".into(), status, &headers, body.as_bytes())
+    }
+
+    #[test]
+    fn a_region_is_read_from_an_endpoint_or_a_header() {
+        for (endpoint, region) in [
+            ("oss-cn-beijing.aliyuncs.com", Some("cn-beijing")),
+            ("oss-accelerate.aliyuncs.com", None),
+        ] {
+            let body = format!(
+                "<Error><Code>AccessDenied</Code><Message>The bucket you are attempting to access \
+                 must be addressed using the specified endpoint.</Message>\
+                 <Endpoint>{endpoint}</Endpoint></Error>"
+            );
+            let refusal = refusal_of(403, "x-oss-request-id", "1", &body);
+            assert_eq!(refusal.cause, Cause::WrongRegion(region.map(str::to_owned)));
+        }
+        let headed = refusal_of(400, "x-amz-bucket-region", "eu-west-1", "");
+        assert_eq!(headed.cause, Cause::WrongRegion(Some("eu-west-1".into())));
+        assert_eq!(refusal_of(400, "date", "x", "").cause, Cause::Other);
     }
 
     #[test]
