@@ -7,7 +7,7 @@ use http::Method;
 use crate::client::Request;
 use crate::credentials::Credentials;
 use crate::error::{Error, Result};
-use crate::probe::{Reach, probe_with};
+use crate::probe::{Reach, probe_fresh};
 use crate::secret::SecretUrl;
 use crate::store::Store;
 
@@ -37,6 +37,9 @@ pub struct Presigned {
     pub url: SecretUrl,
     /// When it ends, the end of its credentials included.
     pub ends: SystemTime,
+    /// Whether its credentials are temporary and do not say when they end: the URL may end with them
+    /// before `ends`.
+    pub end_unknown: bool,
     /// How long it lives.
     pub lifetime: Duration,
     /// Whether that is shorter than what was asked for.
@@ -59,10 +62,11 @@ pub async fn presign(store: &Store, key: &str, options: &PresignOptions) -> Resu
     let url = sign(store, key, &credentials, lifetime).await?;
     let ends = SystemTime::now() + lifetime;
     let reach = match options.probe {
-        true => Some(probe_with(&store.clients, &url).await?),
+        true => Some(probe_fresh(&store.clients, &url).await?),
         false => None,
     };
-    Ok(Presigned { url, ends, lifetime, is_shortened: lifetime < wanted, reach })
+    let end_unknown = credentials.token.is_some() && credentials.ends.is_none();
+    Ok(Presigned { url, ends, end_unknown, lifetime, is_shortened: lifetime < wanted, reach })
 }
 
 pub(crate) fn check_lifetime(lifetime: Duration) -> Result<()> {

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Result};
 
-pub(crate) use answer::{Answer, Denial, MAX_BODY_BYTES, MAX_ERROR_BYTES, refusal_of_url};
+pub(crate) use answer::{Answer, Denial, MAX_BODY_BYTES, MAX_ERROR_BYTES, date, refusal_of_url};
 pub(crate) use body::{Meter, Payload};
 pub(crate) use request::Request;
 pub use retry::Retry;

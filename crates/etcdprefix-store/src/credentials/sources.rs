@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use reqsign_aliyun_oss as oss;
 use reqsign_aws_v4 as aws;
+use reqsign_core::time::Timestamp;
 use reqsign_core::{Context, ProvideCredential, Result};
 
 use super::{CredentialOptions, Credentials, folder};
@@ -21,17 +22,27 @@ pub(super) struct Source {
     pub is_chosen: bool,
     /// Variables that name its files; profiles have some.
     pub files: &'static [&'static str],
+    /// The variable that tells when temporary ones end, which the libraries do not read.
+    ends: Option<&'static str>,
     load: Load,
 }
 
 impl Source {
     pub async fn load(&self, context: &Context) -> Result<Option<Credentials>> {
-        (self.load)(context.clone()).await
+        let found = (self.load)(context.clone()).await?;
+        Ok(found.map(|found| self.with_end(context, found)))
+    }
+
+    fn with_end(&self, context: &Context, found: Credentials) -> Credentials {
+        let told = self.ends.filter(|_| found.token.is_some());
+        let told = told.and_then(|name| context.env_var(name)?.trim().parse::<Timestamp>().ok());
+        let ends = found.ends.or(told.map(Timestamp::as_system_time));
+        Credentials { ends, ..found }
     }
 
     fn folder(path: PathBuf) -> Self {
         let load: Load = Box::new(move |context| Box::pin(folder_of(context, path.clone())));
-        Self { name: "the folder", is_chosen: true, files: &[], load }
+        Self { name: "the folder", is_chosen: true, files: &[], ends: None, load }
     }
 
     fn profiles<P>(name: &'static str, files: &'static [&'static str], provider: P) -> Self
@@ -58,7 +69,7 @@ impl Source {
                 Ok(found.map(|found| Credentials { origin: name, ..found }))
             })
         });
-        Self { name, is_chosen, files: &[], load }
+        Self { name, is_chosen, files: &[], ends: None, load }
     }
 }
 
@@ -106,7 +117,10 @@ fn of_s3(profile: Option<&str>) -> Vec<Source> {
         files = files.with_profile(profile);
     }
     vec![
-        Source::provided("environment", true, aws::EnvCredentialProvider::new()),
+        Source {
+            ends: Some("AWS_CREDENTIAL_EXPIRATION"),
+            ..Source::provided("environment", true, aws::EnvCredentialProvider::new())
+        },
         Source::provided("OIDC", true, aws::AssumeRoleWithWebIdentityCredentialProvider::new()),
         Source::profiles("profile", &["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"], files),
         Source::provided("container role", true, aws::ECSCredentialProvider::new()),

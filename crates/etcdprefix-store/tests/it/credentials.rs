@@ -268,7 +268,7 @@ fn credentials_that_can_not_be_replaced_yet_do_until_they_end() {
 }
 
 /// Neither server knows a token of a key that lasts: one takes any, the other none.
-fn with_token(server: &Server) -> Key {
+pub fn with_token(server: &Server) -> Key {
     match server.kind() {
         Kind::Oss => server.key().clone().with_token("any-s3cr3t"),
         Kind::S3 => server.key().clone().with_token(""),

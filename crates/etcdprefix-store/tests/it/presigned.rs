@@ -2,10 +2,10 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use etcdprefix_store::{
-    Cause, Error, Kind, PresignOptions, Reach, SecretUrl, StoreOptions, UploadOptions, presign,
-    probe,
+    Cause, Description, Error, Kind, PresignOptions, Reach, SecretUrl, StoreOptions, UploadOptions,
+    presign, probe,
 };
-use etcdprefix_testkit::stores::{Key, OssServer};
+use etcdprefix_testkit::stores::{Act, Front, Key, OssServer, Rule};
 
 use crate::support::{Server, both, bytes, clean, file, run, silent, upload};
 
@@ -28,7 +28,7 @@ fn a_url_is_probed_and_fetched_by_curl_until_it_ends() {
         let key = "presigned/a b+c%/\u{952e}.db";
         upload(&store, &path, key, &UploadOptions::default(), silent()).await.unwrap();
         let signed = presign(&store, key, &PROBED).await.unwrap();
-        assert_eq!(signed.reach, Some(Reach::Fetched { bytes: 4321 }));
+        assert_eq!(signed.reach, Some(Reach::Fetched { bytes: 4321, encrypted: false }));
         assert_eq!(signed.lifetime, server.kind().presign_lifetime());
         assert_eq!(curl(&signed.url), ("200".into(), content.clone()));
         assert!(!format!("{signed:?}").contains("ignature"), "{signed:?}");
@@ -58,6 +58,68 @@ fn an_object_of_one_byte_or_none_is_probed_too() {
             let signed = presign(&store, "presigned/tiny", &PROBED).await.unwrap();
             let Some(Reach::Fetched { .. }) = signed.reach else { panic!("{count}: {signed:?}") };
         }
+    });
+}
+
+#[test]
+fn a_probe_tells_that_the_object_is_encrypted() {
+    both(async |server| {
+        let (store, (_folder, path)) = (server.store(), file(b"age"));
+        let encryption = Some("age".to_owned());
+        let described = Description { encryption, ..Description::default() };
+        let metadata = described.metadata().unwrap();
+        let options = UploadOptions { metadata, ..UploadOptions::default() };
+        upload(&store, &path, "presigned/age", &options, silent()).await.unwrap();
+        let signed = presign(&store, "presigned/age", &PROBED).await.unwrap();
+        assert_eq!(signed.reach, Some(Reach::Fetched { bytes: 3, encrypted: true }));
+        assert!(!signed.end_unknown);
+    });
+}
+
+#[test]
+fn a_store_that_can_not_answer_now_is_asked_again() {
+    both(async |server| {
+        server.sdk().put("presigned/busy", b"x").unwrap();
+        let front = Front::start(server.address()).unwrap();
+        let store = server.store_at(&front.address());
+        let act = Act::Refuse { status: 503, code: "SlowDown", message: "" };
+        let rule = Rule { method: "GET", holds: "", skip: 0, times: 2, act };
+        front.rule(rule.clone());
+        let reach = async || presign(&store, "presigned/busy", &PROBED).await.unwrap().reach;
+        assert_eq!(reach().await, Some(Reach::Fetched { bytes: 1, encrypted: false }));
+        front.rule(Rule { times: 100, ..rule });
+        let Some(Reach::Unreachable(why)) = reach().await else { panic!() };
+        assert!(why.contains("SlowDown") && !why.contains("ignature="), "{why}");
+    });
+}
+
+#[test]
+fn a_fresh_url_that_has_expired_is_a_clock_that_is_off() {
+    let server = OssServer::start().unwrap();
+    server.sdk().put("k", b"x").unwrap();
+    server.skew(7200).unwrap();
+    let server = Server::Oss(server);
+    run(async {
+        let error = presign(&server.store(), "k", &PROBED).await.unwrap_err();
+        clean(&error);
+        let Cause::ClockSkew(Some(_)) = error.refusal().unwrap().cause else { panic!("{error:?}") };
+        let text = error.to_string();
+        assert!(text.contains("this machine's clock is 7") && text.contains("s behind"), "{text}");
+    });
+}
+
+#[test]
+fn a_token_that_does_not_say_when_it_ends_is_told() {
+    both(async |server| {
+        let key = crate::credentials::with_token(&server).with_token("any-s3cr3t");
+        let mut environment = crate::support::environment(server.kind(), &key);
+        let store = crate::credentials::store_of(&server, environment.clone());
+        assert!(presign(&store, "k", &PresignOptions::default()).await.unwrap().end_unknown);
+        let name = "AWS_CREDENTIAL_EXPIRATION".to_owned();
+        environment.variables.insert(name, "2999-01-01T00:00:00+00:00".into());
+        let store = crate::credentials::store_of(&server, environment);
+        let signed = presign(&store, "k", &PresignOptions::default()).await.unwrap();
+        assert_eq!(signed.end_unknown, server.kind() == Kind::Oss);
     });
 }
 

@@ -29,9 +29,9 @@ fn a_store_with_a_certificate_of_its_own_authority_is_trusted_if_told_to() {
         upload(&store, &path, "tls", &in_parts(), silent()).await.unwrap();
         let options = PresignOptions { probe: true, ..PresignOptions::default() };
         let signed = presign(&store, "tls", &options).await.unwrap();
-        assert_eq!(signed.reach, Some(Reach::Fetched { bytes: 6 << 20 }));
+        assert_eq!(signed.reach, Some(Reach::Fetched { bytes: 6 << 20, encrypted: false }));
         let reach = probe(&signed.url, Some(authority.certificate())).await.unwrap();
-        assert_eq!(reach, Reach::Fetched { bytes: 6 << 20 });
+        assert_eq!(reach, Reach::Fetched { bytes: 6 << 20, encrypted: false });
         assert!(matches!(probe(&signed.url, None).await.unwrap(), Reach::Unreachable(_)));
     });
 }
