@@ -32,11 +32,14 @@ pub struct Policy {
 /// (empty for all).
 ///
 /// # Errors
-/// [`Error::Usage`] for a purpose of OSS's at S3, for what can't be a bucket or begin a key, and for
+/// [`Error::Usage`] for a purpose of OSS's at S3 or with a prefix, for what can't be a bucket or begin a key, and for
 /// a prefix with characters that mean something else in a policy.
 pub fn policy(purpose: Purpose, kind: Kind, bucket: &str, prefix: &str) -> Result<Policy> {
     check_bucket(bucket).map_err(Error::Usage)?;
     check_prefix(prefix)?;
+    if !prefix.is_empty() && matches!(purpose, Purpose::AckMaster | Purpose::BackupCenter) {
+        return Err(Error::Usage("ACK chooses its keys itself: the policy takes no prefix".into()));
+    }
     match (purpose, kind) {
         (Purpose::Upload, _) => Ok(upload(kind, bucket, prefix)),
         (Purpose::UploadPresign, _) => Ok(upload_presign(kind, bucket, prefix)),
@@ -163,6 +166,8 @@ mod tests {
     fn what_would_grant_something_else_is_refused() {
         for purpose in [Purpose::AckMaster, Purpose::BackupCenter] {
             assert!(matches!(policy(purpose, Kind::S3, "mybackups", ""), Err(Error::Usage(_))));
+            let limited = policy(purpose, Kind::Oss, "mybackups", "etcd/");
+            assert!(matches!(limited, Err(Error::Usage(_))));
         }
         for (bucket, prefix) in
             [("*", ""), ("my*", ""), ("My", ""), ("mine", "*"), ("mine", "a?"), ("mine", "${a}")]
