@@ -42,13 +42,14 @@ impl Endpoint {
     /// [`Error::Usage`].
     pub fn parse(kind: Kind, text: &str, addressing: Option<Addressing>) -> Result<Self> {
         let (scheme, authority) = split(text)?;
-        let host = host_of(authority);
+        let authority = authority.to_ascii_lowercase();
+        let host = host_of(&authority);
         let addressing = addressing.unwrap_or_else(|| usual_addressing(kind, host));
         if addressing == Addressing::VirtualHost && is_address(host) {
             return Err(Error::Usage(format!("a bucket can't be part of the address {host}")));
         }
         let region = region_of(kind, host);
-        Ok(Self { scheme, authority: authority.to_ascii_lowercase(), region, addressing })
+        Ok(Self { scheme, authority, region, addressing })
     }
 
     /// The usual one of a region.
@@ -191,6 +192,7 @@ mod tests {
                 "https://oss-ap-southeast-1-internal.aliyuncs.com/",
                 Some("ap-southeast-1"),
             ),
+            (Kind::Oss, "OSS-cn-Hangzhou.AliyunCS.com", Some("cn-hangzhou")),
             (Kind::Oss, "cn-beijing.oss.aliyuncs.com", Some("cn-beijing")),
             (Kind::Oss, "oss-accelerate.aliyuncs.com", None),
             (Kind::Oss, "oss-accelerate-overseas.aliyuncs.com", None),

@@ -87,19 +87,21 @@ impl FromStr for Location {
 
 fn object(kind: Kind, rest: &str) -> Result<ObjectLocation, String> {
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-    check_bucket(bucket)?;
+    check_bucket(kind, bucket)?;
     check_key(key)?;
     Ok(ObjectLocation { kind, bucket: bucket.to_owned(), key: key.to_owned() })
 }
 
-pub(crate) fn check_bucket(bucket: &str) -> Result<(), String> {
+/// S3's rules; OSS takes no dots.
+pub(crate) fn check_bucket(kind: Kind, bucket: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
     let end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let sound = (3..=63).contains(&bucket.len())
         && bucket.chars().all(allowed)
         && bucket.starts_with(end)
         && bucket.ends_with(end)
-        && !bucket.contains("..");
+        && !bucket.contains("..")
+        && !(kind == Kind::Oss && bucket.contains('.'));
     if sound { Ok(()) } else { Err(format!("{bucket:?} can't be the name of a bucket")) }
 }
 
@@ -175,6 +177,7 @@ mod tests {
             "oss:///key",
             "oss://Bucket/k",
             "oss://b/k",
+            "oss://my.bucket/k",
             "s3://bu..ket/k",
             "s3://-ab/k",
             "s3://bucket//k",

@@ -35,7 +35,7 @@ pub struct Policy {
 /// [`Error::Usage`] for a purpose of OSS's at S3 or with a prefix, for what can't be a bucket or begin a key, and for
 /// a prefix with characters that mean something else in a policy.
 pub fn policy(purpose: Purpose, kind: Kind, bucket: &str, prefix: &str) -> Result<Policy> {
-    check_bucket(bucket).map_err(Error::Usage)?;
+    check_bucket(kind, bucket).map_err(Error::Usage)?;
     check_prefix(prefix)?;
     if !prefix.is_empty() && matches!(purpose, Purpose::AckMaster | Purpose::BackupCenter) {
         return Err(Error::Usage("ACK chooses its keys itself: the policy takes no prefix".into()));

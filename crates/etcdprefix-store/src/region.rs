@@ -17,7 +17,7 @@ pub(crate) fn told(
     options: &StoreOptions,
     environment: &Environment,
 ) -> Option<String> {
-    let asked = options.region.clone();
+    let asked = options.region.as_deref().map(|region| plain(kind, region));
     asked.or_else(|| of_environment(kind, options.credentials.profile.as_deref(), environment))
 }
 
@@ -28,14 +28,21 @@ pub(crate) fn of(
     environment: &Environment,
     endpoint: &Endpoint,
 ) -> Option<String> {
-    let asked = options.region.as_deref().or(endpoint.region()).map(str::to_owned);
-    let found = asked.or_else(|| told(kind, options, environment));
+    let asked = options.region.as_deref().or(endpoint.region());
+    let found =
+        asked.map(|region| plain(kind, region)).or_else(|| told(kind, options, environment));
     found.or_else(|| (kind == Kind::S3).then(|| "us-east-1".to_owned()))
+}
+
+/// OSS's console shows `oss-cn-hangzhou`.
+fn plain(kind: Kind, region: &str) -> String {
+    let plain = region.strip_prefix("oss-").filter(|_| kind == Kind::Oss);
+    plain.unwrap_or(region).to_owned()
 }
 
 fn of_environment(kind: Kind, profile: Option<&str>, environment: &Environment) -> Option<String> {
     match kind {
-        Kind::Oss => environment.first(&["OSS_REGION"]).map(str::to_owned),
+        Kind::Oss => environment.first(&["OSS_REGION"]).map(|it| plain(kind, it)),
         Kind::S3 => {
             let variable = environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"]);
             let variable = variable.map(str::to_owned);

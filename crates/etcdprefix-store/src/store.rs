@@ -50,7 +50,8 @@ pub struct StoreOptions {
     /// `AWS_DEFAULT_REGION`, then the profile in `~/.aws/config` or `AWS_CONFIG_FILE`). S3 stores
     /// other than AWS's are taken to be in `us-east-1`.
     pub region: Option<String>,
-    /// OSS: the region's endpoint inside Alibaba Cloud's network, if `endpoint` names none.
+    /// OSS: the region's endpoint inside Alibaba Cloud's network, if `endpoint` names none; whatever
+    /// the environment names.
     pub internal: bool,
     /// Where in URLs the bucket stands; `None` for what is usual at the endpoint.
     pub addressing: Option<Addressing>,
@@ -113,9 +114,13 @@ impl Store {
         if options.idle_timeout.is_zero() {
             return Err(Error::Usage("without any time to wait, nothing can be sent".into()));
         }
-        let endpoint = endpoint(kind, options, environment)?.for_bucket(&bucket);
+        let placed = |endpoint: Endpoint| match options.addressing {
+            Some(_) => endpoint,
+            None => endpoint.for_bucket(&bucket),
+        };
+        let endpoint = placed(endpoint(kind, options, environment)?);
         let presign_endpoint = match &options.presign_endpoint {
-            Some(text) => Endpoint::parse(kind, text, options.addressing)?.for_bucket(&bucket),
+            Some(text) => placed(Endpoint::parse(kind, text, options.addressing)?),
             None => endpoint.clone(),
         };
         let clients = Clients::new(options.ca_file.as_deref())?;
@@ -391,10 +396,13 @@ fn endpoint(kind: Kind, options: &StoreOptions, environment: &Environment) -> Re
         Kind::Oss => &["OSS_ENDPOINT"],
         Kind::S3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
     };
-    if let Some(text) = options.endpoint.as_deref().or_else(|| environment.first(names)) {
-        return Endpoint::parse(kind, text, options.addressing);
+    let parse = |text: &str| Endpoint::parse(kind, text, options.addressing);
+    let usual = environment.first(names);
+    if let Some(text) = options.endpoint.as_deref().or(usual.filter(|_| !options.internal)) {
+        return parse(text);
     }
-    match region::told(kind, options, environment) {
+    let of_usual = || usual.and_then(|text| parse(text).ok()?.region().map(str::to_owned));
+    match region::told(kind, options, environment).or_else(of_usual) {
         Some(region) => Endpoint::of_region(kind, &region, options.internal, options.addressing),
         None => Err(Error::Usage(format!(
             "neither endpoint nor region of the bucket is known ({})",
@@ -442,6 +450,38 @@ mod tests {
         assert_eq!(store.unreached_times(), UNREACHED_TIMES);
         store.was_reached.store(true, Ordering::Relaxed);
         assert_eq!(store.unreached_times(), Retry::default().times);
+    }
+
+    fn url(bucket: &str, options: &StoreOptions, variables: &[(&str, &str)]) -> String {
+        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let environment = Environment { variables: variables.collect(), home: None };
+        let (bucket, key) = (bucket.to_owned(), String::new());
+        let kind = if options.internal { Kind::Oss } else { Kind::S3 };
+        let location = ObjectLocation { kind, bucket, key };
+        let store = Store::open(&location, options, &environment).unwrap();
+        store.endpoint.url(&store.bucket, "k")
+    }
+
+    #[test]
+    fn what_was_asked_for_goes_before_what_is_usual() {
+        let region = |region: &str| Some(region.to_owned());
+        let dotted = StoreOptions { region: region("eu-west-1"), ..StoreOptions::default() };
+        let path = "https://s3.eu-west-1.amazonaws.com/my.bucket/k";
+        assert_eq!(url("my.bucket", &dotted, &[]), path);
+        let named = StoreOptions { addressing: Some(Addressing::VirtualHost), ..dotted };
+        let host = "https://my.bucket.s3.eu-west-1.amazonaws.com/k";
+        assert_eq!(url("my.bucket", &named, &[]), host);
+
+        let public = ("OSS_ENDPOINT", "oss-cn-beijing.aliyuncs.com");
+        let inside = |region| StoreOptions { region, internal: true, ..StoreOptions::default() };
+        for (asked, expected) in [
+            (None, "cn-beijing"),
+            (region("cn-hangzhou"), "cn-hangzhou"),
+            (region("oss-cn-hangzhou"), "cn-hangzhou"),
+        ] {
+            let expected = format!("https://bucket.oss-{expected}-internal.aliyuncs.com/k");
+            assert_eq!(url("bucket", &inside(asked), &[public]), expected);
+        }
     }
 
     #[test]
