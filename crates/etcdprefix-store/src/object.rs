@@ -18,7 +18,8 @@ use crate::xml;
 pub struct Head {
     /// Its size.
     pub bytes: u64,
-    /// Its version, so to speak: another after every write. Without quotes.
+    /// Its version, so to speak: another after every write. Without quotes, unless it is a weak one
+    /// (`W/"..."`); empty if the store told none.
     pub etag: String,
     /// Its checksum as the store writes it, if it keeps one of the kind that is used here.
     pub checksum: Option<String>,
@@ -42,7 +43,26 @@ impl Head {
 }
 
 pub(crate) fn unquoted(etag: &str) -> String {
-    etag.trim_matches('"').to_owned()
+    etag.trim_matches(|c| c == '"' && !is_weak(etag)).to_owned()
+}
+
+/// One that may be the same for other bytes: something on the way changed what the store said.
+fn is_weak(etag: &str) -> bool {
+    etag.starts_with("W/")
+}
+
+/// To find out whether two of them are of one write.
+pub(crate) fn same_etag(one: &str, other: &str) -> bool {
+    let opaque = |etag: &str| etag.trim_start_matches("W/").trim_matches('"').to_ascii_lowercase();
+    opaque(one) == opaque(other)
+}
+
+impl Head {
+    /// As a condition has it; `None` if no condition holds by it.
+    pub(crate) fn condition(&self) -> Option<String> {
+        let is_strong = !self.etag.is_empty() && !is_weak(&self.etag);
+        is_strong.then(|| format!("\"{}\"", self.etag))
+    }
 }
 
 /// What the store calls the object that it just took; with parts, S3 says it in the body.
@@ -134,4 +154,25 @@ pub(crate) fn same_checksum(store: &Store, answer: &Answer, digest: &Digest) -> 
 
 pub(crate) fn is_there(error: &Error) -> bool {
     error.cause() == Some(&Cause::Condition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_condition_is_made_of_a_weak_etag_or_of_none() {
+        for (told, etag, condition) in [
+            ("\"abc\"", "abc", Some("\"abc\"")),
+            ("abc", "abc", Some("\"abc\"")),
+            ("W/\"abc\"", "W/\"abc\"", None),
+            ("\"\"", "", None),
+        ] {
+            let headers = HeaderMap::from_iter([(http::header::ETAG, told.parse().unwrap())]);
+            let head = Head::read(Kind::S3, &headers, 1);
+            assert_eq!(head.etag, etag);
+            assert_eq!(head.condition().as_deref(), condition);
+        }
+        assert!(same_etag("W/\"ABC\"", "abc") && !same_etag("abd", "abc"));
+    }
 }

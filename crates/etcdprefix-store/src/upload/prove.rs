@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::checksum::{Digest, composite, etag_of_parts, hex};
 use crate::error::{Error, Result};
 use crate::multipart::Part;
-use crate::object::{Head, head};
+use crate::object::{Head, head, same_etag};
 use crate::store::Store;
 
 /// What of an object agreed with what was sent. The size always does.
@@ -55,7 +55,7 @@ impl Expected<'_> {
         }
         let agreed = self.compare_checksum(found)?;
         match self.etag.filter(|_| !found.etag.is_empty()) {
-            Some(etag) if !etag.eq_ignore_ascii_case(&found.etag) => Err(format!(
+            Some(etag) if !same_etag(etag, &found.etag) => Err(format!(
                 "another write replaced it: its ETag is {} and that of what was sent is {etag}",
                 found.etag
             )),

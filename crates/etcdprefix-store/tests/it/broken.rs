@@ -343,6 +343,24 @@ fn a_download_goes_on_where_it_broke() {
 }
 
 #[test]
+fn a_download_without_an_etag_goes_on_nowhere() {
+    both(async |server| {
+        let content = bytes(2 * PART_BYTES);
+        server.sdk().put("broken/nameless", &content).unwrap();
+        let front = Front::start(server.address()).unwrap();
+        front.rule(rule("HEAD", "", 2, Act::HideHeaders(&["etag"])));
+        front.rule(rule("GET", "", 1, Act::CutAnswer { after: PART_BYTES }));
+        let store = server.store_at(&front.address());
+        let (mut came, key) = (Vec::new(), "broken/nameless");
+        let broken = download(&store, key, &mut came, silent()).await;
+        assert!(matches!(broken, Err(Error::Unreachable { .. })), "{broken:?}");
+        came.clear();
+        download(&store, key, &mut came, silent()).await.unwrap();
+        assert!(came == content);
+    });
+}
+
+#[test]
 fn an_object_that_is_replaced_under_way_is_not_mixed() {
     both(async |server| {
         let key = "broken/replaced";
