@@ -78,14 +78,27 @@ pub(crate) fn redacted(url: &str) -> String {
     }
 }
 
-/// One line of a library's message; URLs in it lose their query.
+/// One line of somebody else's message: URLs in it, and paths with a query, lose their query, and no
+/// character acts on a terminal.
 pub(crate) fn redacted_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    let words = line.split(' ').map(|word| match word.contains("://") {
+    let has_query = |word: &str| word.split_once('?').is_some_and(|(_, query)| !query.is_empty());
+    let words = line.split(' ').map(|word| match word.contains("://") || has_query(word) {
         true => redacted(word),
         false => word.to_owned(),
     });
-    words.collect::<Vec<_>>().join(" ").chars().take(LINE_CHARS).collect()
+    escaped(&words.collect::<Vec<_>>().join(" ")).chars().take(LINE_CHARS).collect()
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c.is_control() {
+            true => escaped.extend(c.escape_default()),
+            false => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -100,5 +113,16 @@ mod tests {
         let url = SecretUrl::new("https://me:s3cr3t@b.host:1/a/b?sig=s3cr3t#x".into());
         assert_eq!(format!("{url:?}"), "https://b.host:1/a/b?[redacted]");
         assert_eq!(redacted("https://host/a"), "https://host/a");
+    }
+
+    #[test]
+    fn a_line_of_somebody_elses_is_harmless() {
+        for (text, line) in [
+            ("see /a/b?sig=s3cr3t now", "see /a/b?[redacted] now"),
+            ("at https://me:s3cr3t@h/a?x#y.", "at https://h/a?[redacted]"),
+            ("what? \u{1b}[31mred\r\tend\nmore", "what? \\u{1b}[31mred\\r\\tend"),
+        ] {
+            assert_eq!(redacted_line(text), line);
+        }
     }
 }
