@@ -6,11 +6,15 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use crate::client::Request;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Result};
+use crate::location::check_key;
 use crate::object::{Head, head, unquoted};
 use crate::store::Store;
 use crate::xml;
 
+/// After so many pages without an object, there is none to come: a store that forgets where it was
+/// would go on for ever.
+const EMPTY_PAGES: u32 = 100;
 /// How many objects are asked about at once.
 const PARALLEL: usize = 8;
 
@@ -34,9 +38,13 @@ pub struct Listed {
 /// The store's and the network's.
 pub async fn list(store: &Store, prefix: &str, limit: usize) -> Result<(Vec<Listed>, bool)> {
     let mut found: Vec<Listed> = Vec::new();
-    let mut token = String::new();
+    let (mut token, mut empty) = (String::new(), 0);
     loop {
         let page = page(store, prefix, &token).await?;
+        empty = if page.objects.is_empty() { empty + 1 } else { 0 };
+        if empty > EMPTY_PAGES {
+            return Err(store.unreachable("the listing does not end".into()));
+        }
         found.extend(page.objects);
         if found.len() > limit {
             found.truncate(limit);
@@ -49,11 +57,11 @@ pub async fn list(store: &Store, prefix: &str, limit: usize) -> Result<(Vec<List
     }
 }
 
-/// The same, each with what a HEAD says, if that may be asked; what was removed meanwhile is left
-/// out.
+/// The same, each with what a HEAD says; `None` if that can't be asked or is refused. What was
+/// removed meanwhile is left out.
 ///
 /// # Errors
-/// The store's and the network's; the first ends it.
+/// The store's for the listing, and the network's; the first ends it.
 pub async fn list_described(
     store: &Store,
     prefix: &str,
@@ -66,11 +74,15 @@ pub async fn list_described(
 }
 
 async fn describe(store: &Store, listed: Listed) -> Result<Option<(Listed, Option<Head>)>> {
+    // Others may use keys that can't be signed here.
+    if check_key(&listed.key).is_err() {
+        return Ok(Some((listed, None)));
+    }
     match head(store, &listed.key).await {
         Ok(head) => Ok(Some((listed, Some(head)))),
-        Err(error) => match error.cause() {
-            Some(Cause::NoObject) => Ok(None),
-            Some(Cause::Denied) => Ok(Some((listed, None))),
+        Err(error) => match error.refusal() {
+            Some(refusal) if refusal.cause == Cause::NoObject => Ok(None),
+            Some(refusal) if !refusal.is_passing() => Ok(Some((listed, None))),
             _ => Err(error),
         },
     }
@@ -80,6 +92,7 @@ async fn describe(store: &Store, listed: Listed) -> Result<Option<(Listed, Optio
 struct Page {
     objects: Vec<Listed>,
     next: Option<String>,
+    is_encoded: bool,
 }
 
 async fn page(store: &Store, prefix: &str, token: &str) -> Result<Page> {
@@ -95,37 +108,35 @@ async fn page(store: &Store, prefix: &str, token: &str) -> Result<Page> {
         request = request.query("continuation-token", token);
     }
     let answer = store.send(&request).await?;
-    let unreadable = || Error::Unreachable {
-        host: store.endpoint.to_string(),
-        why: "the listing can't be read".into(),
-    };
-    parse(&answer.text()).ok_or_else(unreadable)
+    parse(&answer.text()).ok_or_else(|| store.unreachable("the listing can't be read".into()))
 }
 
 fn parse(text: &str) -> Option<Page> {
-    let mut leaves: Vec<(Vec<String>, String)> = Vec::new();
-    let whole = xml::walk(text, |path, text| leaves.push((path.to_vec(), text.into())), |_| {});
-    let encoded = leaves.iter().any(|(path, _)| path.last().is_some_and(|n| n == "EncodingType"));
     let mut page = Page::default();
-    for (path, text) in &leaves {
-        let names: Vec<&str> = path.iter().skip(1).map(String::as_str).collect();
-        page.take(&names, text, encoded);
+    let whole = xml::walk(text, |path, text| page.take(path, text), |_| {});
+    if page.is_encoded {
+        page.objects.iter_mut().for_each(|object| object.key = decoded(&object.key));
     }
     whole.then_some(page)
 }
 
 impl Page {
-    fn take(&mut self, names: &[&str], text: &str, encoded: bool) {
-        if names == ["NextContinuationToken"] {
-            self.next = Some(text.to_owned());
+    fn take(&mut self, path: &[String], text: &str) {
+        match path {
+            [_, name] if name == "NextContinuationToken" => self.next = Some(text.to_owned()),
+            [_, name] if name == "EncodingType" => self.is_encoded = true,
+            [_, contents, name] if contents == "Contents" => self.describe(name, text),
+            _ => {}
         }
-        let ["Contents", name] = names else { return };
-        if *name == "Key" {
-            let key = if encoded { decoded(text) } else { text.to_owned() };
-            self.objects.push(Listed { key, ..Listed::default() });
+    }
+
+    /// The key comes first.
+    fn describe(&mut self, name: &str, text: &str) {
+        if name == "Key" {
+            self.objects.push(Listed { key: text.to_owned(), ..Listed::default() });
         }
         let Some(last) = self.objects.last_mut() else { return };
-        match *name {
+        match name {
             "Size" => last.bytes = text.parse().unwrap_or_default(),
             "ETag" => last.etag = unquoted(text),
             "LastModified" => last.modified = text.to_owned(),

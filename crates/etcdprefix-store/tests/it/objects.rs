@@ -1,3 +1,5 @@
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -5,7 +7,7 @@ use etcdprefix_store::{
     Agreed, CheckOptions, Checksum, Error, Kind, Metadata, UploadOptions, check, download, head,
     list, list_described,
 };
-use etcdprefix_testkit::stores::{Key, OssServer};
+use etcdprefix_testkit::stores::{Act, Front, Key, OssServer, Rule};
 
 use crate::support::{
     Counted, PART_BYTES, Server, both, bytes, file, in_parts, run, silent, upload,
@@ -169,6 +171,53 @@ fn a_prefix_is_listed_even_if_its_objects_may_not_be_asked_about() {
     let store = server.store_with(&key, &server.options(server.address()));
     let (found, _) = run(list_described(&store, "", 10)).unwrap();
     assert!(matches!(found[..], [(_, None)]), "{found:?}");
+}
+
+#[test]
+fn one_object_that_can_not_be_asked_about_does_not_hide_the_others() {
+    let server = OssServer::start().unwrap();
+    for key in ["a", "b//c", "d"] {
+        server.sdk().put(key, b"snapshot").unwrap();
+    }
+    let front = Front::start(server.address()).unwrap();
+    let act = Act::Refuse { status: 400, code: "Odd", message: "" };
+    front.rule(Rule { method: "HEAD", holds: "/d", skip: 0, times: 1, act });
+    let server = Server::Oss(server);
+    let store = server.store_at(&front.address());
+    let (found, _) = run(list_described(&store, "", 10)).unwrap();
+    let known: Vec<_> = found.iter().map(|(it, head)| (&*it.key, head.is_some())).collect();
+    assert_eq!(known, [("a", true), ("b//c", false), ("d", false)]);
+}
+
+/// A store that always says that there is more, and never what.
+fn endless() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // It ends with the process: it owns nothing but its socket.
+    std::thread::spawn(move || {
+        for (page, client) in listener.incoming().flatten().enumerate() {
+            let lines = BufReader::new(&client).lines().map_while(Result::ok);
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let body = format!(
+                "<ListBucketResult><NextContinuationToken>{page}</NextContinuationToken>\
+                 </ListBucketResult>"
+            );
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 -\r\nContent-Length: {length}\r\nConnection: close");
+            // A client that goes away is the client's affair.
+            let _ = write!(&client, "{head}\r\n\r\n{body}");
+        }
+    });
+    address
+}
+
+#[test]
+fn a_listing_that_does_not_end_is_given_up() {
+    let address = endless();
+    both(async |server| {
+        let error = list(&server.store_at(&address), "", 10).await.unwrap_err();
+        assert!(error.to_string().contains("does not end"), "{error}");
+    });
 }
 
 #[test]
