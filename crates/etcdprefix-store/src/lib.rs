@@ -4,7 +4,7 @@
 //! location: oss://, s3://, file://
 //!     -> store: endpoint + credentials + signatures of one bucket, over one HTTP client
 //!         -> upload: one request or parts, checked by CRC, proved by a HEAD
-//!         -> download, list
+//!         -> find, download, list
 //!         -> presign: a URL for one GET, probed before it is given out
 //!         -> verify: an object against its trailer
 //!         -> check: what the credentials may do
