@@ -2,7 +2,7 @@
 
 Signatures (V1 and V4, in headers and in URLs) are checked with the signers of Alibaba's own package
 alibabacloud-oss-v2, so that the judge shares no code with the program under test. Objects are kept
-in memory.
+in memory, in the pieces in which they came; each piece is hashed once.
 
 usage: oss_server.py CONFIG
 
@@ -30,6 +30,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.sax.saxutils import escape, unescape
 
 import crcmod
+from alibabacloud_oss_v2.crc import Crc64
 from alibabacloud_oss_v2.signer.v1 import SignerV1
 from alibabacloud_oss_v2.signer.v4 import SignerV4
 from alibabacloud_oss_v2.types import HttpRequest, SigningContext
@@ -47,7 +48,39 @@ XML = {"Content-Type": "application/xml"}
 def crc64(data):
     crc = crcmod.Crc(0x142F0E1EBA9EA3693, initCrc=0, rev=True, xorOut=0xFFFFFFFFFFFFFFFF)
     crc.update(data)
-    return str(crc.crcValue)
+    return crc.crcValue
+
+
+class Piece:
+    """The body of a request."""
+
+    def __init__(self, data):
+        self.data, self.crc, self.md5 = data, crc64(data), hashlib.md5(data)
+        self.etag = self.md5.hexdigest().upper()
+
+    def headers(self):
+        return {"ETag": f'"{self.etag}"', "x-oss-hash-crc64ecma": str(self.crc)}
+
+
+class Object:
+    def __init__(self, pieces, etag, metadata):
+        self.pieces, self.etag, self.metadata = pieces, etag, metadata
+        self.size, self.crc = 0, 0
+        for piece in pieces:
+            self.crc = Crc64.combine(self.crc, piece.crc, len(piece.data))
+            self.size += len(piece.data)
+
+    def headers(self):
+        return {"ETag": f'"{self.etag}"', "x-oss-hash-crc64ecma": str(self.crc)}
+
+    def read(self, first, end):
+        """The bytes from `first` to before `end`, in pieces that are not copied."""
+        found = []
+        for piece in self.pieces:
+            if first < len(piece.data) and end > 0:
+                found.append(memoryview(piece.data)[max(first, 0) : end])
+            first, end = first - len(piece.data), end - len(piece.data)
+        return found
 
 
 class Refused(Exception):
@@ -87,14 +120,16 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
 
     def answer(self, status, headers, out):
-        headers.setdefault("Content-Length", str(len(out)))
+        pieces = [out] if isinstance(out, bytes) else out
+        headers.setdefault("Content-Length", str(sum(map(len, pieces))))
         headers.setdefault("x-oss-request-id", "5C3D9175B6FC201293AD0000")
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(out)
+            for piece in pieces:
+                self.wfile.write(piece)
 
     def date_time_string(self, timestamp=None):
         return email.utils.formatdate(timestamp or self.now, usegmt=True)
@@ -243,6 +278,9 @@ class Handler(BaseHTTPRequestHandler):
     def operate(self, body):
         if self.bucket != self.config["bucket"]:
             raise Refused(404, "NoSuchBucket", "The specified bucket does not exist.")
+        if self.command == "PUT":
+            # It takes long, and others need not wait for it.
+            self.piece = Piece(body)
         with LOCK:
             return getattr(self, self.operation)(body)
 
@@ -258,18 +296,17 @@ class Handler(BaseHTTPRequestHandler):
         kept = {k.lower(): v for k, v in self.headers.items() if k.lower().startswith("x-oss-meta-")}
         return dict(kept, **{"Content-Type": self.headers.get("Content-Type", "")})
 
-    def md5(self, body):
-        digest = hashlib.md5(body)
+    def undamaged(self):
         sent = self.headers.get("Content-MD5")
-        if sent and base64.b64decode(sent) != digest.digest():
+        if sent and base64.b64decode(sent) != self.piece.md5.digest():
             raise Refused(400, "InvalidDigest", "The Content-MD5 you specified is not valid.")
-        return digest.hexdigest().upper()
+        return self.piece
 
-    def PutObject(self, body):
+    def PutObject(self, _):
         self.absent()
-        etag = self.md5(body)
-        OBJECTS[self.key] = (body, etag, self.metadata())
-        return 200, {"ETag": f'"{etag}"', "x-oss-hash-crc64ecma": crc64(body)}, b""
+        piece = self.undamaged()
+        OBJECTS[self.key] = Object([piece], piece.etag, self.metadata())
+        return 200, piece.headers(), b""
 
     def InitiateMultipartUpload(self, _):
         self.absent()
@@ -287,11 +324,10 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(404, "NoSuchUpload", "The specified upload does not exist.")
         return UPLOADS[self.query["uploadId"]]
 
-    def UploadPart(self, body):
+    def UploadPart(self, _):
         parts, _ = self.upload()
-        etag = self.md5(body)
-        parts[int(self.query["partNumber"])] = (body, etag)
-        return 200, {"ETag": f'"{etag}"', "x-oss-hash-crc64ecma": crc64(body)}, b""
+        piece = parts[int(self.query["partNumber"])] = self.undamaged()
+        return 200, piece.headers(), b""
 
     def CompleteMultipartUpload(self, body):
         self.absent()
@@ -302,19 +338,17 @@ class Handler(BaseHTTPRequestHandler):
             (int(number), unescape(etag, entities).strip('"'))
             for number, etag in re.findall(pattern, body.decode(), re.S)
         ]
-        if not asked or any(n not in parts or parts[n][1] != etag for n, etag in asked):
+        if not asked or any(n not in parts or parts[n].etag != etag for n, etag in asked):
             raise Refused(400, "InvalidPart", "One or more of the parts could not be found.")
         del UPLOADS[self.query["uploadId"]]
-        data = b"".join(parts[number][0] for number, _ in asked)
         joined = hashlib.md5("".join(etag for _, etag in asked).encode()).hexdigest().upper()
         etag = f"{joined}-{len(asked)}"
-        OBJECTS[self.key] = (data, etag, metadata)
+        made = OBJECTS[self.key] = Object([parts[number] for number, _ in asked], etag, metadata)
         out = (
             f"<CompleteMultipartUploadResult><Bucket>{self.bucket}</Bucket>"
             f'<Key>{escape(self.key)}</Key><ETag>"{etag}"</ETag></CompleteMultipartUploadResult>'
         )
-        headers = dict(XML, **{"x-oss-hash-crc64ecma": crc64(data), "ETag": f'"{etag}"'})
-        return 200, headers, out.encode()
+        return 200, dict(XML, **made.headers()), out.encode()
 
     def AbortMultipartUpload(self, _):
         self.upload()
@@ -328,33 +362,28 @@ class Handler(BaseHTTPRequestHandler):
     def found(self):
         if self.key not in OBJECTS:
             raise Refused(404, "NoSuchKey", "The specified key does not exist.")
-        data, etag, metadata = OBJECTS[self.key]
+        found = OBJECTS[self.key]
         condition = self.headers.get("If-Match")
-        if condition and condition.strip('"') != etag:
+        if condition and condition.strip('"') != found.etag:
             raise Refused(412, "PreconditionFailed", "At least one of the conditions failed.")
-        described = {
-            "ETag": f'"{etag}"',
-            "Last-Modified": "Sat, 21 Nov 2026 00:00:00 GMT",
-            "x-oss-hash-crc64ecma": crc64(data),
-            "Accept-Ranges": "bytes",
-        }
-        return data, dict(metadata, **described)
+        described = {"Last-Modified": "Sat, 21 Nov 2026 00:00:00 GMT", "Accept-Ranges": "bytes"}
+        return found, dict(found.metadata, **described, **found.headers())
 
     def HeadObject(self, _):
-        data, headers = self.found()
-        return 200, dict(headers, **{"Content-Length": str(len(data))}), b""
+        found, headers = self.found()
+        return 200, dict(headers, **{"Content-Length": str(found.size)}), b""
 
     def GetObject(self, _):
-        data, headers = self.found()
+        found, headers = self.found()
+        status, first, end = 200, 0, found.size
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if not asked:
-            return 200, headers, data
-        first, last = int(asked[1]), int(asked[2] or len(data) - 1)
-        if first >= len(data):
-            raise Refused(416, "InvalidRange", "The requested range cannot be satisfied.")
-        part = data[first : last + 1]
-        headers["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{len(data)}"
-        return 206, headers, part
+        if asked:
+            status, first = 206, int(asked[1])
+            end = min(int(asked[2]) + 1, end) if asked[2] else end
+            if first >= found.size:
+                raise Refused(416, "InvalidRange", "The requested range cannot be satisfied.")
+            headers["Content-Range"] = f"bytes {first}-{end - 1}/{found.size}"
+        return status, headers, found.read(first, end)
 
     def ListObjectsV2(self, _):
         after = unquote(self.query.get("continuation-token", ""))
@@ -372,11 +401,11 @@ class Handler(BaseHTTPRequestHandler):
         return 200, dict(XML), out.encode()
 
     def listed(self, key):
-        data, etag, _ = OBJECTS[key]
+        found = OBJECTS[key]
         return (
             f"<Contents><Key>{quote(key, safe='')}</Key>"
             f"<LastModified>2026-11-21T00:00:00.000Z</LastModified>"
-            f"<ETag>&quot;{etag}&quot;</ETag><Size>{len(data)}</Size></Contents>"
+            f"<ETag>&quot;{found.etag}&quot;</ETag><Size>{found.size}</Size></Contents>"
         )
 
 
