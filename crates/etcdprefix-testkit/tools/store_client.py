@@ -1,9 +1,16 @@
 """The stores' official SDKs, as independent readers and writers of what is under test.
 
-usage: store_client.py oss|s3 ENDPOINT REGION BUCKET make|get|put|uploads [KEY FILE]
+usage: store_client.py oss|s3 ENDPOINT REGION BUCKET VERB [KEY [FILE]]
 
-Keys are taken from KEY_ID, KEY_SECRET and KEY_TOKEN of the environment. `uploads` prints the ids of
-multipart uploads of KEY that were begun and not ended.
+  make              the bucket (S3)
+  get, put          an object, for tests
+  upload, download  a file, as the SDK does it by its own defaults for large ones
+  size              prints how many bytes an object has
+  remove            an object
+  uploads           prints the ids of multipart uploads of KEY that were begun and not ended (S3)
+  idle              nothing: what starting Python, importing the SDK and making a client costs
+
+Keys are taken from KEY_ID, KEY_SECRET and KEY_TOKEN of the environment.
 """
 
 import os
@@ -27,7 +34,17 @@ def oss(endpoint, region, bucket, verb, rest):
         with open(rest[1], "rb") as file:
             data = file.read()
         client.put_object(sdk.PutObjectRequest(bucket=bucket, key=rest[0], body=data))
-    else:
+    elif verb == "upload":
+        client.uploader().upload_file(sdk.PutObjectRequest(bucket=bucket, key=rest[0]), rest[1])
+    elif verb == "download":
+        request = sdk.GetObjectRequest(bucket=bucket, key=rest[0])
+        client.downloader().download_file(request, rest[1])
+    elif verb == "size":
+        request = sdk.HeadObjectRequest(bucket=bucket, key=rest[0])
+        print(client.head_object(request).content_length)
+    elif verb == "remove":
+        client.delete_object(sdk.DeleteObjectRequest(bucket=bucket, key=rest[0]))
+    elif verb != "idle":
         sys.exit(f"no {verb} of OSS")
 
 
@@ -45,14 +62,20 @@ def s3(endpoint, region, bucket, verb, rest):
     )
     if verb == "make":
         client.create_bucket(Bucket=bucket)
-    elif verb == "get":
+    elif verb in ("get", "download"):
         client.download_file(bucket, *rest)
-    elif verb == "put":
+    elif verb in ("put", "upload"):
         client.upload_file(rest[1], bucket, rest[0])
+    elif verb == "size":
+        print(client.head_object(Bucket=bucket, Key=rest[0])["ContentLength"])
+    elif verb == "remove":
+        client.delete_object(Bucket=bucket, Key=rest[0])
     elif verb == "uploads":
         for upload in client.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
             if upload["Key"] == rest[0]:
                 print(upload["UploadId"])
+    elif verb != "idle":
+        sys.exit(f"no {verb} of S3")
 
 
 {"oss": oss, "s3": s3}[sys.argv[1]](*sys.argv[2:6], sys.argv[6:])

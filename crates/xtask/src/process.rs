@@ -1,5 +1,6 @@
 //! Running other programs.
 
+use std::net::TcpListener;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +22,18 @@ pub fn capture(command: &mut Command) -> Result<String> {
         bail!("{} from {}: {}", output.status, shown(command), said.trim());
     }
     String::from_utf8(output.stdout).with_context(|| format!("{} printed no UTF-8", shown(command)))
+}
+
+/// Free ports of loopback. They are held together, so they differ.
+pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    let mut ports = [0; COUNT];
+    let mut held = Vec::new();
+    for port in &mut ports {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 fn shown(command: &Command) -> String {

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::output::Output;
 use super::snapshot::Source;
 use crate::{paths, process, provision};
 
@@ -34,19 +35,19 @@ pub enum Field {
 pub struct Contender {
     pub name: String,
     pub steps: Vec<Step>,
-    /// The file it writes, which is removed before the next run.
-    pub output: Option<PathBuf>,
+    pub output: Output,
 }
 
 /// One program with its arguments.
 pub struct Step {
     program: PathBuf,
     arguments: Vec<OsString>,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Step {
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), arguments: Vec::new() }
+        Self { program: program.into(), arguments: Vec::new(), variables: Vec::new() }
     }
 
     pub fn words(mut self, words: &str) -> Self {
@@ -59,10 +60,16 @@ impl Step {
         self
     }
 
+    pub fn env(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.into()));
+        self
+    }
+
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         // etcdctl 3.4 has no `snapshot` in the API that it speaks by default.
         command.args(&self.arguments).env("ETCDCTL_API", "3");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 }
@@ -104,7 +111,7 @@ fn bbolt_rs(root: &Path, source: &Source, output: &Path) -> Result<Contender> {
     let program = paths::target(root).join("release").join(PROGRAM);
     let step = Step::new(program).file(&source.path).file(output).words(DEST_PREFIX);
     let name = "the same change with bbolt-rs".to_owned();
-    Ok(Contender { name, steps: vec![step], output: Some(output.to_path_buf()) })
+    Ok(Contender { name, steps: vec![step], output: Output::File(output.to_path_buf()) })
 }
 
 /// The release program, with more flags for cargo.
@@ -128,10 +135,10 @@ fn copies(source: &Source, output: &Path) -> Vec<Contender> {
     let writes = |name: &str, steps| Contender {
         name: name.into(),
         steps,
-        output: Some(output.to_path_buf()),
+        output: Output::File(output.to_path_buf()),
     };
     vec![
-        Contender { name: FLOOR.into(), steps: vec![floor], output: None },
+        Contender { name: FLOOR.into(), steps: vec![floor], output: Output::Nothing },
         writes("`cp`", vec![copy()]),
         writes(CP_SYNC, vec![copy(), Step::new("sync").file(output)]),
     ]
@@ -142,7 +149,7 @@ fn changes(etcdprefix: &Path, source: &Source, output: &Path) -> Vec<Contender> 
         let step = Step::new(etcdprefix).words("change-prefix --db").file(db);
         let step = step.words("--dest-prefix").words(DEST_PREFIX).words("--output").file(output);
         let steps = vec![step.words(flags).words("--write-out json")];
-        Contender { name: name.into(), steps, output: Some(output.to_path_buf()) }
+        Contender { name: name.into(), steps, output: Output::File(output.to_path_buf()) }
     };
     let whole = &source.path;
     vec![
@@ -155,5 +162,5 @@ fn changes(etcdprefix: &Path, source: &Source, output: &Path) -> Vec<Contender> 
 
 fn status(name: &str, program: Step, source: &Source, flags: &str) -> Contender {
     let step = program.words("snapshot status").file(&source.path).words(flags);
-    Contender { name: name.into(), steps: vec![step], output: None }
+    Contender { name: name.into(), steps: vec![step], output: Output::Nothing }
 }

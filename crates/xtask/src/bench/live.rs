@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::contenders::{Contender, Step, build};
+use super::output::Output;
 use super::snapshot::Source;
 use crate::{paths, process};
 
@@ -32,7 +32,7 @@ impl Member {
         let programs = paths::cache()?.join(ETCD);
         let data = folder.join("live");
         fs::remove_dir_all(&data).ok();
-        let (client, peer) = (free_port()?, free_port()?);
+        let [client, peer] = process::free_ports()?;
         let peer = format!("http://127.0.0.1:{peer}");
         let cluster = ["--name", "bench", "--initial-cluster", &format!("bench={peer}")];
         let advertise = ["--initial-advertise-peer-urls", &peer];
@@ -84,7 +84,7 @@ pub fn line_up(root: &Path, member: &Member, output: &Path) -> Result<Vec<Conten
     let save = |name: &str, program: &Path, flags: &str| {
         let step = Step::new(program).words("snapshot save").file(output).words(flags);
         let steps = vec![step.words("--endpoints").words(&member.endpoint)];
-        Contender { name: name.into(), steps, output: Some(output.to_path_buf()) }
+        Contender { name: name.into(), steps, output: Output::File(output.to_path_buf()) }
     };
     Ok(vec![
         save("`etcdctl snapshot save` 3.5.16", &etcdctl, ""),
@@ -96,8 +96,4 @@ pub fn line_up(root: &Path, member: &Member, output: &Path) -> Result<Vec<Conten
             "--verify-members --quiet",
         ),
     ])
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

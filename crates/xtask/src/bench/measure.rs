@@ -1,9 +1,7 @@
 //! Runs contenders in turn and takes the figures of each run.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +10,6 @@ use anyhow::{Context, Result, bail};
 use nix::sys::resource::{UsageWho, getrusage};
 
 use super::contenders::{Contender, Step};
-use crate::process;
 
 const SAMPLE_EVERY: Duration = Duration::from_millis(10);
 
@@ -53,24 +50,12 @@ pub fn rounds(contenders: &[Contender], rounds: u64) -> Result<Vec<Runs<'_>>> {
 }
 
 fn run_and_clear(contender: &Contender) -> Result<Sample> {
-    remove(contender)?;
+    contender.output.make_room()?;
     let mut sample = run(&contender.steps)
         .with_context(|| format!("{} failed, which ends the bench", contender.name))?;
-    if let Some(output) = &contender.output {
-        sample.output_bytes = Some(fs::metadata(output)?.len());
-        remove(contender)?;
-        // What one left to the disk must not slow the next.
-        let folder = output.parent().unwrap_or(Path::new("."));
-        process::run(Command::new("sync").arg("--file-system").arg(folder))?;
-    }
+    sample.output_bytes =
+        contender.output.take().with_context(|| format!("what {} left", contender.name))?;
     Ok(sample)
-}
-
-fn remove(contender: &Contender) -> Result<()> {
-    match contender.output.as_ref().map(fs::remove_file) {
-        Some(Err(error)) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 fn run(steps: &[Step]) -> Result<Sample> {

@@ -7,10 +7,14 @@ mod contenders;
 mod limits;
 mod live;
 mod measure;
+mod output;
 mod phases;
 mod record;
+mod sdk;
+mod servers;
 mod snapshot;
 mod stats;
+mod store;
 mod table;
 
 use std::fs;
@@ -44,6 +48,9 @@ pub struct Args {
     /// Save from a member that serves the snapshot, beside etcdctl, instead of changing it.
     #[arg(long, conflicts_with = "record")]
     live: bool,
+    /// Upload the snapshot to object stores and download it, beside their SDKs.
+    #[arg(long, conflicts_with = "live")]
+    store: bool,
     /// Also write the result to benches/runs/.
     #[arg(long)]
     record: bool,
@@ -60,16 +67,14 @@ pub fn run(args: &Args) -> Result<()> {
     if args.live {
         return run_live(&root, args);
     }
+    if args.store {
+        return store::run(&root, args);
+    }
     let bench = Bench::prepare(&root, args, Field::Full)?;
     // Asked before the long work, so that no result is lost to a name that is taken.
-    let place = args.record.then(|| record::free_place(&root, &bench.source)).transpose()?;
+    let place = args.record.then(|| record::free_place(&root, &bench.source.name)).transpose()?;
     let text = bench.measure(&root, args.rounds)?.1;
-    println!("\n{text}");
-    if let Some(place) = place {
-        fs::write(&place, text)?;
-        println!("written to {}", place.strip_prefix(&root).unwrap_or(&place).display());
-    }
-    Ok(())
+    record::publish(&root, &text, place.as_deref())
 }
 
 fn run_live(root: &Path, args: &Args) -> Result<()> {
@@ -81,7 +86,8 @@ fn run_live(root: &Path, args: &Args) -> Result<()> {
     let load = record::load_average()?;
     let results = measure::rounds(&contenders, args.rounds)?;
     let rows = table::rows(&results);
-    println!("\n{}\n- rounds: {}; load average before: {load}", table::render(&rows), args.rounds);
+    let table = table::render(&rows, "etcdctl");
+    println!("\n{table}\n- rounds: {}; load average before: {load}", args.rounds);
     println!("- snapshot: {}, {} bytes", source.name, source.bytes);
     Ok(())
 }
@@ -95,6 +101,7 @@ pub fn quick(root: &Path) -> Result<()> {
         rounds: 3,
         file: None,
         live: false,
+        store: false,
         record: false,
     };
     let (rows, text) = Bench::prepare(root, &args, Field::Essential)?.measure(root, args.rounds)?;
@@ -121,8 +128,9 @@ impl Bench {
         let load = record::load_average()?;
         let results = measure::rounds(&self.contenders, rounds)?;
         let rows = table::rows(&results);
-        let facts = Facts { root, source: &self.source, results: &results, rounds, load };
-        let text = format!("{}\n{}", table::render(&rows), facts.text()?);
+        let programs = record::programs(root)?;
+        let facts = Facts { root, source: &self.source, results: &results, rounds, load, programs };
+        let text = format!("{}\n{}", table::render(&rows, "floor"), facts.text()?);
         Ok((rows, text))
     }
 }

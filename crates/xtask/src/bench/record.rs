@@ -13,15 +13,25 @@ use super::snapshot::Source;
 use super::{contenders, phases};
 use crate::{paths, process, provision};
 
-/// The file under benches/runs/ for today's run on that snapshot.
-pub fn free_place(root: &Path, source: &Source) -> Result<PathBuf> {
+/// The file under benches/runs/ for today's run of that name.
+pub fn free_place(root: &Path, name: &str) -> Result<PathBuf> {
     let folder = root.join("benches/runs");
     fs::create_dir_all(&folder)?;
-    let place = folder.join(format!("{}-{}.md", today()?, source.name));
+    let place = folder.join(format!("{}-{name}.md", today()?));
     if place.exists() {
         bail!("there is a record of today already: move {} away", place.display());
     }
     Ok(place)
+}
+
+/// Prints a result, and keeps it if it has a place.
+pub fn publish(root: &Path, text: &str, place: Option<&Path>) -> Result<()> {
+    println!("\n{text}");
+    if let Some(place) = place {
+        fs::write(place, text)?;
+        println!("written to {}", place.strip_prefix(root).unwrap_or(place).display());
+    }
+    Ok(())
 }
 
 /// Around the figures.
@@ -32,6 +42,8 @@ pub struct Facts<'a> {
     pub rounds: u64,
     /// Of the minute before the first run.
     pub load: String,
+    /// Which took part, with their versions.
+    pub programs: Vec<String>,
 }
 
 impl Facts<'_> {
@@ -41,7 +53,7 @@ impl Facts<'_> {
             format!("date: {}; rounds: {}, interleaved", today()?, self.rounds),
             format!("snapshot: {}", self.snapshot()),
             format!("machine: {}; load average before: {}", machine(self.root)?, self.load),
-            format!("programs: {}", programs(self.root)?),
+            format!("programs: {}", self.programs.join("; ")),
             format!("commit: {}", commit(self.root)),
         ];
         let phases = phases::lines(self.results)?.into_iter();
@@ -52,10 +64,11 @@ impl Facts<'_> {
     fn snapshot(&self) -> String {
         let outputs = self.results.iter().flat_map(|runs| &runs.samples);
         let report = outputs.map(|sample| &sample.stdout).find_map(|text| phases::report(text));
-        let report = report.unwrap_or_default();
         let Source { name, bytes, origin, .. } = self.source;
-        let (records, live) = (&report["records"], &report["live_keys"]);
-        format!("{name}, {bytes} bytes, {records} records, {live} live keys, {origin}")
+        let holds = report.map_or(String::new(), |report| {
+            format!("{} records, {} live keys, ", report["records"], report["live_keys"])
+        });
+        format!("{name}, {bytes} bytes, {holds}{origin}")
     }
 }
 
@@ -105,20 +118,27 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(value.trim())
 }
 
-fn programs(root: &Path) -> Result<String> {
-    let first_line = |program: &Path, argument: &str| -> Result<String> {
-        let said = process::capture(Command::new(program).arg(argument))?;
-        Ok(said.lines().next().unwrap_or_default().trim().to_owned())
-    };
-    let compiler = first_line(Path::new("rustc"), "--version")?;
+/// Those that change or look at snapshots.
+pub fn programs(root: &Path) -> Result<Vec<String>> {
     let mut all = vec![
-        format!("{} by {compiler}", first_line(&contenders::program(root), "--version")?),
+        ours(root)?,
         first_line(Path::new("openssl"), "version")?,
         first_line(Path::new("cp"), "--version")?,
     ];
     let etcd = provision::status_programs()?.into_iter();
     all.extend(etcd.map(|program| format!("{} {}", program.name, program.version)));
-    Ok(all.join("; "))
+    Ok(all)
+}
+
+/// The program that is measured, and by what it was built.
+pub fn ours(root: &Path) -> Result<String> {
+    let compiler = first_line(Path::new("rustc"), "--version")?;
+    Ok(format!("{} by {compiler}", first_line(&contenders::program(root), "--version")?))
+}
+
+fn first_line(program: &Path, argument: &str) -> Result<String> {
+    let said = process::capture(Command::new(program).arg(argument))?;
+    Ok(said.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 /// A tree without its history can be measured too.

@@ -3,11 +3,6 @@
 use super::measure::{Runs, Sample};
 use super::stats::Spread;
 
-const HEAD: &str = "\
-| contender | wall s | CPU s | wall / floor | CPU / floor | peak anonymous MiB | output bytes |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: |
-";
-
 /// A contender's line.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -54,9 +49,14 @@ impl Row {
     }
 }
 
-/// Each figure is a median, with the least and the greatest behind it where they are told.
-pub fn render(rows: &[Row]) -> String {
-    rows.iter().fold(HEAD.to_owned(), |text, row| text + &row.line())
+/// Each figure is a median, with the least and the greatest behind it where they are told. The
+/// first row is named in the head as what the others are divided by.
+pub fn render(rows: &[Row], first: &str) -> String {
+    let head = format!(
+        "| contender | wall s | CPU s | wall / {first} | CPU / {first} | peak anonymous MiB | output bytes |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+    );
+    rows.iter().fold(head, |text, row| text + &row.line())
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
             Row::new("floor", &floor, &floor),
             Row::new("ours", &samples([1.5, 3.0, 1.6], Some(4096)), &floor),
         ];
-        let text = render(&rows);
+        let text = render(&rows, "floor");
         let lines: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(
             lines,
