@@ -1,7 +1,8 @@
-//! Object stores on loopback: SeaweedFS for S3, our stand-in for OSS, and the official SDKs that
-//! read what is in them.
+//! Object stores on loopback: SeaweedFS for S3, our stand-in for OSS, the official SDKs that read
+//! what is in them, and the metadata of instances that may.
 
 mod front;
+mod metadata;
 mod oss;
 mod s3;
 mod sdk;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 pub use front::{Act, Front, Rule};
+pub use metadata::Metadata;
 pub use oss::OssServer;
 pub use s3::S3Server;
 pub use sdk::Sdk;
