@@ -62,11 +62,25 @@ pub async fn presign(store: &Store, key: &str, options: &PresignOptions) -> Resu
     let url = sign(store, key, &credentials, lifetime).await?;
     let ends = SystemTime::now() + lifetime;
     let reach = match options.probe {
-        true => Some(probe_fresh(&store.clients, &url).await?),
+        true => {
+            let reach = probe_fresh(&store.clients, &url).await;
+            Some(reach.map_err(|error| struck(error, &credentials))?)
+        }
         false => None,
     };
     let end_unknown = credentials.token.is_some() && credentials.ends.is_none();
     Ok(Presigned { url, ends, end_unknown, lifetime, is_shortened: lifetime < wanted, reach })
+}
+
+/// What stands before a store may repeat what it was sent.
+fn struck(error: Error, credentials: &Credentials) -> Error {
+    match error {
+        Error::Refused(mut refusal) => {
+            refusal.message = credentials.strike(&refusal.message);
+            Error::Refused(refusal)
+        }
+        error => error,
+    }
 }
 
 pub(crate) fn check_lifetime(lifetime: Duration) -> Result<()> {
