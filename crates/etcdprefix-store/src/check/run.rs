@@ -138,7 +138,11 @@ impl<'a> Run<'a> {
 
     async fn head(&self) -> Result<()> {
         let expected = Expected { whole: &self.digest, parts: &[], etag: None };
-        prove(self.store, self.key, &expected).await.map(drop)
+        // That the probe was written is told by the step before.
+        prove(self.store, self.key, &expected).await.map(drop).map_err(|error| match error {
+            Error::Unproved { why, .. } => *why,
+            error => error,
+        })
     }
 
     async fn get(&self) -> Result<()> {
