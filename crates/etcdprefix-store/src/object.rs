@@ -76,16 +76,43 @@ pub(crate) fn written_etag(answer: &Answer) -> Option<String> {
 ///
 /// # Errors
 /// [`Error::Refused`] with [`Cause::NoObject`] if there is nothing; others of the store's and the
-/// network's.
+/// network's. Where a HEAD is refused without a reason, as by S3, a GET of one byte asks for it.
 pub async fn head(store: &Store, key: &str) -> Result<Head> {
     let mut request = Request::new("HeadObject", Method::HEAD, key);
     if store.kind == Kind::S3 {
         request = request.header("x-amz-checksum-mode", "ENABLED");
     }
-    let answer = store.send(&request).await?;
+    let answer = match store.send(&request).await {
+        Err(mute) if is_mute(&mute) => {
+            explain(store, key, mute).await?;
+            store.send(&request).await?
+        }
+        answer => answer?,
+    };
     let bytes = answer.header("content-length").and_then(|bytes| bytes.parse().ok());
     let bytes = bytes.ok_or_else(|| store.unreachable("a HEAD without a length".into()))?;
     Ok(Head::read(store.kind, &answer.headers, bytes))
+}
+
+/// The answer to a HEAD has no body, which is where stores tell a wrong key from a missing right.
+fn is_mute(error: &Error) -> bool {
+    let mute = error.refusal().filter(|refusal| refusal.code.is_empty());
+    mute.is_some_and(|refusal| {
+        matches!(refusal.cause, Cause::Denied | Cause::NoObject | Cause::Other)
+    })
+}
+
+/// What a GET of one byte is refused for; nothing if it is not, as with credentials that were
+/// replaced meanwhile. What comes of it is not read: it may be all of an object.
+async fn explain(store: &Store, key: &str, mute: Error) -> Result<()> {
+    let request = Request::new("GetObject", Method::GET, key).header("range", "bytes=0-0");
+    let Err(error) = store.open_stream(&request).await else { return Ok(()) };
+    match error.refusal() {
+        // An empty object has no first byte.
+        Some(refusal) if refusal.status == 416 => Ok(()),
+        Some(refusal) if !refusal.code.is_empty() => Err(error),
+        _ => Err(mute),
+    }
 }
 
 /// Removes an object: a probe of ours; no snapshot is ever removed here.
