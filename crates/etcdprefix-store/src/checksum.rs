@@ -86,7 +86,7 @@ pub(crate) struct Digest {
 }
 
 impl Hasher {
-    /// For what is read back, where MD5 tells nothing.
+    /// Without MD5: for what is read back, and for stores that hold what comes against the CRC.
     pub fn plain(kind: Kind) -> Self {
         let crc = match kind {
             Kind::Oss => Crc::Crc64(Box::new(crc_fast::Digest::new(CrcAlgorithm::Crc64Xz))),
@@ -95,7 +95,7 @@ impl Hasher {
         Self { crc, md5: None }
     }
 
-    /// For what is sent.
+    /// For what is sent otherwise.
     pub fn new(kind: Kind) -> Self {
         Self { md5: Some(md5::Md5::default()), ..Self::plain(kind) }
     }

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::checksum::{Checksum, Digest};
+use crate::checksum::{Checksum, Digest, Hasher};
 use crate::client::{Payload, Request};
 use crate::dialect::Kind;
 use crate::error::{Cause, Error, Result};
@@ -15,6 +15,8 @@ pub(crate) struct Multipart<'a> {
     pub store: &'a Store,
     pub writing: &'a Writing<'a>,
     pub upload_id: String,
+    /// Whether the store said that it holds each part against its CRC-32.
+    checks_crc: bool,
 }
 
 /// A part that the store has.
@@ -49,7 +51,17 @@ impl<'a> Multipart<'a> {
         let upload_id = xml::find(&answer.text(), "UploadId");
         let upload_id =
             upload_id.ok_or_else(|| store.unreachable("an upload without id".into()))?;
-        Ok(Self { store, writing, upload_id })
+        let checks_crc = answer.header("x-amz-checksum-algorithm") == Some("CRC32");
+        Ok(Self { store, writing, upload_id, checks_crc })
+    }
+
+    /// For a part. MD5 is most of what an upload costs, and of no use where the store goes by another
+    /// checksum.
+    pub fn hasher(&self) -> Hasher {
+        match self.checks_crc {
+            true => Hasher::plain(self.store.kind),
+            false => Hasher::new(self.store.kind),
+        }
     }
 
     pub async fn part(&self, number: u32, payload: Payload, digest: Digest) -> Result<(u32, Part)> {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::checksum::{Digest, Hasher};
-use crate::dialect::Kind;
 use crate::error::{Error, Result};
 
 /// Read at once to be hashed.
@@ -86,9 +85,9 @@ impl Source {
     }
 
     /// Reads a range and hashes it.
-    pub(crate) async fn digest(&self, slice: &Slice, kind: Kind) -> Result<Digest> {
+    pub(crate) async fn digest(&self, slice: &Slice, hasher: Hasher) -> Result<Digest> {
         let slice = slice.clone();
-        let hashed = tokio::task::spawn_blocking(move || slice.digest(kind)).await;
+        let hashed = tokio::task::spawn_blocking(move || slice.digest(hasher)).await;
         hashed.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(Error::file(&self.path))
     }
 }
@@ -118,8 +117,7 @@ impl Slice {
         read.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
-    fn digest(&self, kind: Kind) -> io::Result<Digest> {
-        let mut hasher = Hasher::new(kind);
+    fn digest(&self, mut hasher: Hasher) -> io::Result<Digest> {
         let mut buffer = vec![0; PIECE_BYTES.min(self.bytes) as usize];
         let mut done = 0;
         while done < self.bytes {

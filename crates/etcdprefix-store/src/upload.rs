@@ -17,7 +17,7 @@ use etcdprefix_core::progress::Phase;
 use serde::Serialize;
 
 use crate::SharedProgress;
-use crate::checksum::{Checksum, Digest};
+use crate::checksum::{Checksum, Digest, Hasher};
 use crate::client::{Answer, Meter, Payload};
 use crate::error::{Error, Result};
 use crate::location::ObjectLocation;
@@ -147,7 +147,8 @@ impl Upload<'_> {
 
     async fn at_once(&self) -> Result<Sent> {
         let slice = self.source.slice(0, self.source.bytes());
-        let whole = self.unless_interrupted(self.source.digest(&slice, self.store.kind)).await?;
+        let hasher = Hasher::new(self.store.kind);
+        let whole = self.unless_interrupted(self.source.digest(&slice, hasher)).await?;
         let payload = Payload::File(slice, Meter::new(self.progress.clone()));
         let putting = put(self.store, &self.writing, payload.clone(), &whole);
         let done = self.unless_interrupted(async { Ok(putting.await) }).await;

@@ -49,7 +49,7 @@ impl Upload<'_> {
     ) -> Result<(u32, Part)> {
         let from = index * part_bytes;
         let slice = self.source.slice(from, part_bytes.min(self.source.bytes() - from));
-        let digest = self.source.digest(&slice, self.store.kind).await?;
+        let digest = self.source.digest(&slice, multipart.hasher()).await?;
         let payload = Payload::File(slice, Meter::new(self.progress.clone()));
         let sent = multipart.part(index as u32 + 1, payload, digest).await;
         // A file that changes under way makes other errors, too.
