@@ -52,10 +52,13 @@ exits! {
     Unproven = 20, "the output did not prove equal to the source (change-prefix published nothing)";
     NoMember = 21, "no member can be asked or taken: silent, learner, alarmed, cut off (--from)";
     Refused = 22, "a member refused: TLS, certificate, user, role";
-    Broken = 23, "a member's stream or answer broke off, stalled or took too long";
+    Broken = 23, "a stream or answer of a member or store broke off, stalled or never came";
     Differs = 24, "members hold different data, or the saved file is not all that they hold";
     Written = 25, "somebody writes (endpoint quiet)";
-    Interrupted = 130, "interrupted; the target is as it was";
+    StoreRefused = 26, "the store refused: key, policy, region, clock, Referer, no such object or bucket";
+    NoCredentials = 27, "no credentials for the store, or they end too early (--shorter-ok)";
+    StoreDiffers = 28, "the store holds other bytes than were sent, or it could not be proved";
+    Interrupted = 130, "interrupted; the target is as it was (an object: the message says)";
 }
 
 impl Exit {
@@ -103,6 +106,26 @@ impl Exit {
             Live::OutOfTime(_) | Live::WatchBehind { .. } => Self::Broken,
             Live::Core(error) => Self::of(error),
             Live::Interrupted => Self::Interrupted,
+        }
+    }
+
+    /// The exit that an error about an object store ends in.
+    #[cfg(feature = "store")]
+    pub fn of_store(error: &etcdprefix_store::Error) -> Self {
+        use etcdprefix_store::Error as Store;
+        match error {
+            Store::Usage(_) | Store::Encrypted | Store::NoIdentity => Self::Usage,
+            Store::NoCredentials { .. } | Store::CredentialsEnd { .. } => Self::NoCredentials,
+            Store::File { .. } | Store::Write(_) | Store::Encryption { .. } => Self::Io,
+            Store::FileChanged { .. } | Store::ObjectChanged { .. } => Self::Changed,
+            Store::Refused(refusal) if refusal.is_passing() => Self::Broken,
+            Store::Refused(_) => Self::StoreRefused,
+            Store::Unreachable { .. } => Self::Broken,
+            Store::Exists(_) => Self::OutputExists,
+            Store::Differs { .. } | Store::Unproved { .. } => Self::StoreDiffers,
+            Store::Unsound { .. } | Store::Undecryptable => Self::Damaged,
+            Store::PartsLeft { why, .. } | Store::MaybeWritten { why, .. } => Self::of_store(why),
+            Store::Interrupted => Self::Interrupted,
         }
     }
 

@@ -10,6 +10,8 @@ use etcdprefix_core::Error;
 use crate::exit::Exit;
 #[cfg(feature = "live")]
 use crate::hint::live::live_hint;
+#[cfg(feature = "store")]
+use crate::hint::store::store_hint;
 use crate::hint::{Asked, hint};
 use crate::output::text::one_line;
 
@@ -57,6 +59,49 @@ impl Failure {
             etcdprefix_etcd::Error::Interrupted => Self::core(&Error::Interrupted, asked),
             error => Self::new(Exit::of_live(error), error.to_string(), live_hint(error, asked)),
         }
+    }
+
+    /// An error about an object store, met when doing what was `asked`.
+    #[cfg(feature = "store")]
+    pub fn store(error: &etcdprefix_store::Error, asked: &Asked) -> Self {
+        use etcdprefix_store::Error as Store;
+        if let Store::Interrupted = error {
+            return Self::core(&Error::Interrupted, asked);
+        }
+        if let Store::Write(source) = error {
+            return Self::passed_on(source, asked);
+        }
+        Self::new(Exit::of_store(error), error.to_string(), store_hint(error))
+    }
+
+    /// What kept downloaded bytes from being written.
+    #[cfg(feature = "store")]
+    fn passed_on(source: &io::Error, asked: &Asked) -> Self {
+        match source.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(error) => Self::core(error, asked),
+            None => Self::temporary(source, asked),
+        }
+    }
+
+    /// A temporary file of the command's own.
+    #[cfg(feature = "store")]
+    pub fn temporary(source: &io::Error, asked: &Asked) -> Self {
+        let message = format!("cannot write a temporary file: {source}{}", asked.state_of_target());
+        let hint = "TMPDIR on a file system with room that you may write to";
+        Self::new(Exit::Io, message, Some(hint.into()))
+    }
+
+    /// The same with other words in front.
+    #[cfg(any(feature = "live", feature = "store"))]
+    pub fn after(self, words: &str) -> Self {
+        Self { message: format!("{words}: {}", self.message), ..self }
+    }
+
+    /// The same in other words.
+    #[cfg(feature = "store")]
+    pub fn reworded(self, reword: impl Fn(&str) -> String) -> Self {
+        let hint = self.hint.map(|hint| reword(&hint));
+        Self { message: reword(&self.message), hint, ..self }
     }
 
     /// A mapped file that is no longer all there.

@@ -80,13 +80,16 @@ fn format(root: &Path) -> Result<()> {
     cargo(root, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
 }
 
-/// The offline build leaves code out, so it is looked at as well.
+/// Other builds leave code out, so they are looked at as well.
 fn clippy(root: &Path) -> Result<()> {
     let scope = ["clippy", "--locked", "--workspace", "--all-targets"];
     let features = ["--features", "etcdprefix-benches/bbolt-rs", "--features", FULL];
     cargo(root, &[&scope[..], &features, &["--", "-D", "warnings"]].concat())?;
-    let offline = ["clippy", "--locked", "-p", "etcdprefix", "--all-targets"];
-    cargo(root, &[&offline[..], &["--", "-D", "warnings"]].concat())
+    let command = ["clippy", "--locked", "-p", "etcdprefix"];
+    for features in [&["--all-targets"][..], &["--features", "live"], &["--features", "store"]] {
+        cargo(root, &[&command[..], features, &["--", "-D", "warnings"]].concat())?;
+    }
+    Ok(())
 }
 
 /// What the offline build does where it has no code is tested apart.

@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 use etcdprefix_core::read::ReadMode;
 use etcdprefix_core::{ChangePrefix, Target, Unmatched, options};
 
+use super::files::{Files, Made};
+use super::transfer::{OpenArgs, PLACES, SendArgs};
 use crate::exit;
 
 const EXAMPLES: &str = "\
@@ -17,6 +19,9 @@ Examples:
   Keep the source, crop other tenants out:
     etcdprefix change-prefix --db snap.db --src-prefix /tenant1 --dest-prefix /registry \\
         --unmatched drop --output tenant1.db
+  From one bucket into another store's:
+    etcdprefix change-prefix --db s3://saved/snap.db --dest-prefix /c123 \\
+        --output oss://backups/c123.db
 
 ";
 
@@ -43,7 +48,7 @@ pub enum UnmatchedArg {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES.to_owned() + &exit::help())]
+#[command(after_help = EXAMPLES.to_owned() + PLACES + &exit::help())]
 pub struct ChangePrefixArgs {
     /// The snapshot to read; replaced unless --output is given
     #[arg(long, value_name = "FILE")]
@@ -91,6 +96,12 @@ pub struct ChangePrefixArgs {
     /// Threads that size and write; by default one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    pub open: OpenArgs,
+
+    #[command(flatten)]
+    pub send: SendArgs,
 }
 
 /// What becomes of which keys, and what may speak against it.
@@ -139,6 +150,18 @@ impl RuleArgs {
 }
 
 impl ChangePrefixArgs {
+    /// The source, and the output if there is to be one.
+    pub fn files(&mut self) -> Files<'_> {
+        let in_place = self.output.is_none() && !self.dry_run;
+        let made = self.output.iter_mut().map(|file| Made { file, must_be_new: true });
+        Files {
+            read: vec![&mut self.db],
+            made: made.collect(),
+            in_place,
+            identity: self.open.identity.clone(),
+        }
+    }
+
     /// What the library is to do.
     pub fn resolve(self) -> ChangePrefix {
         ChangePrefix {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use etcdprefix_core::verify::Depth;
 
+use super::transfer::PLACES;
 use crate::exit;
 
 const EXAMPLES: &str = "\
@@ -30,7 +31,7 @@ pub enum DepthArg {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES.to_owned() + &exit::help())]
+#[command(after_help = EXAMPLES.to_owned() + PLACES + &exit::help())]
 pub struct CheckArgs {
     /// The snapshot, or a copied member/snap/db
     #[arg(value_name = "FILE")]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::transfer::PLACES;
 use crate::exit;
 
 const EXAMPLES: &str = "\
@@ -17,7 +18,7 @@ Examples:
 ";
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES.to_owned() + &exit::help())]
+#[command(after_help = EXAMPLES.to_owned() + PLACES + &exit::help())]
 pub struct HashKvArgs {
     /// The snapshot, or a copied member/snap/db; never opened for writing
     #[arg(value_name = "FILE")]

@@ -5,11 +5,15 @@ pub mod check;
 pub mod client;
 pub mod endpoint;
 mod etcdctl;
+pub mod files;
 pub mod go;
 pub mod hashkv;
 pub mod names;
+pub mod reach;
 pub mod save;
 pub mod snapshot;
+pub mod store;
+pub mod transfer;
 pub mod usage;
 pub mod verify;
 
@@ -27,6 +31,7 @@ use hashkv::HashKvArgs;
 use names::Name;
 use save::SaveArgs;
 use snapshot::StatusArgs;
+use store::StoreCommand;
 use verify::VerifyArgs;
 
 /// The forms of a result.
@@ -92,6 +97,8 @@ Examples:
   etcdprefix snapshot status snap.db -w table
   etcdprefix snapshot save snap.db --endpoints https://10.0.0.1:2379 --cacert ca.pem
   etcdprefix endpoint status --cluster
+  etcdprefix store put c123.db oss://backups/c123.db --region cn-hangzhou
+  etcdprefix store presign oss://backups/c123.db --region cn-hangzhou
 
 ";
 
@@ -99,7 +106,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Rewrite the prefix of every key of a snapshot, history included
-    ChangePrefix(ChangePrefixArgs),
+    ChangePrefix(Box<ChangePrefixArgs>),
     /// Find everything that is wrong with a snapshot: pages, records, trailer
     Check(CheckArgs),
     /// Print HashKV as a server that starts on the snapshot would answer it, read-only
@@ -111,6 +118,13 @@ pub enum Command {
     /// Ask the members of a live cluster: status, HashKV, whether anybody writes
     #[command(subcommand, arg_required_else_help = true)]
     Endpoint(EndpointCommand),
+    /// Move snapshots to and from object stores: OSS, S3 and what speaks S3
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = store::ABOUT.to_owned() + store::REACH + &exit::help()
+    )]
+    Store(StoreCommand),
     /// Prove that one snapshot is another with its prefix changed, whoever made it
     Verify(VerifyArgs),
     /// Print a completion script for a shell

@@ -94,7 +94,7 @@ enum V1Command {
 pub fn parse_v2(words: Vec<OsString>) -> Result<Invocation, clap::Error> {
     let V2 { global, command } = V2::try_parse_from(words)?;
     let V2Command::ChangePrefix(change) = command;
-    let command = Command::ChangePrefix(change);
+    let command = Command::ChangePrefix(Box::new(change));
     Ok(Invocation { global, command })
 }
 
@@ -102,7 +102,7 @@ pub fn parse_v2(words: Vec<OsString>) -> Result<Invocation, clap::Error> {
 pub fn parse_v1(words: Vec<OsString>) -> Result<Invocation, clap::Error> {
     let V1 { global, command } = V1::try_parse_from(words)?;
     let V1Command::ModifyPrefix { change, .. } = command;
-    let command = Command::ChangePrefix(change);
+    let command = Command::ChangePrefix(Box::new(change));
     Ok(Invocation { global, command })
 }
 
@@ -132,7 +132,7 @@ mod tests {
     fn change(words: &str) -> ChangePrefixArgs {
         let words = words.split_whitespace().map(OsString::from).collect();
         match crate::args::parse(words).unwrap().command {
-            Command::ChangePrefix(change) => change,
+            Command::ChangePrefix(change) => *change,
             other => panic!("{other:?}"),
         }
     }

@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::change_prefix::RuleArgs;
 use super::client::ClientArgs;
+use super::files::{Files, Made};
 use super::go::GoDuration;
+use super::transfer::{PLACES, SendArgs};
 use crate::exit;
 
 const EXAMPLES: &str = "\
@@ -21,6 +23,8 @@ Examples:
   A member whose certificate has only a common name:
     etcdprefix snapshot save snap.db --endpoints https://10.0.0.1:2379 --cacert ca.pem \\
         --tls-server-name etcd
+  Straight into a bucket, by way of TMPDIR:
+    etcdprefix snapshot save s3://backups/snap.db
 
 The member is the leader of the endpoints, or else the voter that has applied most; never
 a learner, nor one that is cut off or has a CORRUPT alarm, unless --from names it. The
@@ -31,7 +35,7 @@ front of `snapshot`, as etcdctl takes them.
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = EXAMPLES.to_owned() + &exit::help(),
+    after_help = EXAMPLES.to_owned() + PLACES + &exit::help(),
     mut_group("RuleArgs", |rule| rule.requires("change_prefix")),
 )]
 pub struct SaveArgs {
@@ -75,7 +79,20 @@ pub struct SaveArgs {
     pub rule: RuleArgs,
 
     #[command(flatten)]
+    pub send: SendArgs,
+
+    #[command(flatten)]
     pub client: ClientArgs,
+}
+
+impl SaveArgs {
+    /// What is made. Only a file that is saved as it is replaces another.
+    pub fn files(&mut self) -> Files<'_> {
+        let must_be_new = self.change_prefix.is_some();
+        let kept = self.keep_saved.as_mut().map(|file| Made { file, must_be_new: false });
+        let made = [Made { file: &mut self.file, must_be_new }].into_iter().chain(kept).collect();
+        Files { made, ..Files::default() }
+    }
 }
 
 const CHANGE: &str = "With --change-prefix, as for `change-prefix`";

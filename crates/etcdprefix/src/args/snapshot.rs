@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::transfer::PLACES;
 use crate::exit;
 
 const EXAMPLES: &str = "\
@@ -33,7 +34,7 @@ pub enum Like {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES.to_owned() + &exit::help())]
+#[command(after_help = EXAMPLES.to_owned() + PLACES + &exit::help())]
 pub struct StatusArgs {
     /// The snapshot
     #[arg(value_name = "FILE")]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use etcdprefix_core::Unmatched;
 
+use super::transfer::PLACES;
 use crate::exit;
 
 const EXAMPLES: &str = "\
@@ -23,7 +24,7 @@ pub enum LeftArg {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES.to_owned() + &exit::help())]
+#[command(after_help = EXAMPLES.to_owned() + PLACES + &exit::help())]
 pub struct VerifyArgs {
     /// The snapshot before the change
     #[arg(value_name = "SRC")]

@@ -6,20 +6,31 @@ use etcdprefix_core::{ChangePrefix, Error, Outcome, Refusal, Target, change_pref
 use crate::args::Global;
 use crate::args::change_prefix::ChangePrefixArgs;
 use crate::command::Answer;
+use crate::command::facts::Facts;
+use crate::command::store::Places;
 use crate::failure::Failure;
 use crate::hint::Asked;
 use crate::output;
 
 /// Rewrites the snapshot; the result is the outcome in the form asked for. A dry run shows it even
 /// if the change would be refused.
-pub fn run(args: ChangePrefixArgs, global: Global) -> Result<Answer, Failure> {
+pub fn run(args: ChangePrefixArgs, global: Global, places: &Places) -> Result<Answer, Failure> {
+    let sending = args.send.clone();
     let options = args.resolve();
     refuse_existing(&options)?;
     let mut outcome = rewrite(&options, global)?;
     outcome.warnings.extend(strip_warning(&options));
+    outcome.warnings.iter_mut().for_each(|text| *text = places.reworded(text));
     output::warn(&outcome.warnings, global);
-    let failures = outcome.refusals.iter().map(|refusal| refused(&options, refusal)).collect();
-    Ok(Answer { text: output::outcome::render(&outcome, global.write_out), failures })
+    let made = outcome.output.clone();
+    let send = |file| places.send(file, Facts::of(&outcome), &sending, global);
+    let upload = made.as_deref().map(send).transpose()?.flatten();
+    let failures = outcome.refusals.iter().map(|refusal| refused(&options, refusal));
+    let failures = failures.map(|failure| places.named(failure)).collect();
+    outcome.db = places.name(&outcome.db);
+    outcome.output = made.map(|file| places.name(&file));
+    let text = output::outcome::render(&outcome, upload.as_ref(), global.write_out);
+    Ok(Answer { text, failures })
 }
 
 fn refused(options: &ChangePrefix, refusal: &Refusal) -> Failure {

@@ -10,6 +10,7 @@ use crate::args::Global;
 use crate::args::change_prefix::{read_mode, threads};
 use crate::args::check::CheckArgs;
 use crate::command::Answer;
+use crate::command::store::Places;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::hint::Asked;
@@ -18,8 +19,9 @@ use crate::output::progress::Meter;
 use crate::output::text;
 
 /// Checks the snapshot; the result is the report in the form asked for, errors or not.
-pub fn run(args: &CheckArgs, global: Global) -> Result<Answer, Failure> {
-    let checked = examine(args, global)?;
+pub fn run(args: &CheckArgs, global: Global, places: &Places) -> Result<Answer, Failure> {
+    let mut checked = examine(args, global)?;
+    checked.file = places.name(&checked.file);
     let errors = checked.report.findings.total_of(Level::Error);
     let failures = (errors > 0).then(|| damaged(&checked, errors)).into_iter().collect();
     Ok(Answer { text: checked.render(global.write_out), failures })

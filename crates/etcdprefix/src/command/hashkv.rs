@@ -7,15 +7,16 @@ use etcdprefix_core::verify::{HashKv, hash_kv};
 use crate::args::Global;
 use crate::args::change_prefix::{read_mode, threads};
 use crate::args::hashkv::HashKvArgs;
+use crate::command::store::Places;
 use crate::failure::Failure;
 use crate::hint::Asked;
 use crate::output;
 use crate::output::progress::Meter;
 
 /// Hashes the snapshot; the result is its HashKV in the form asked for.
-pub fn run(args: &HashKvArgs, global: Global) -> Result<String, Failure> {
+pub fn run(args: &HashKvArgs, global: Global, places: &Places) -> Result<String, Failure> {
     let kv = hash(args, global)?;
-    Ok(output::hashkv::render(&args.file, &kv, global.write_out))
+    Ok(output::hashkv::render(&places.name(&args.file), &kv, global.write_out))
 }
 
 /// Ends the progress display before anything else is printed.

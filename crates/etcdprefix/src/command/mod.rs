@@ -3,6 +3,7 @@
 mod change_prefix;
 mod check;
 mod completion;
+mod facts;
 mod hashkv;
 #[cfg(feature = "live")]
 mod live;
@@ -10,7 +11,14 @@ mod live;
 #[path = "offline.rs"]
 mod live;
 mod snapshot_status;
+#[cfg(feature = "store")]
+pub mod store;
+#[cfg(not(feature = "store"))]
+#[path = "storeless.rs"]
+mod store;
 mod verify;
+#[cfg(any(feature = "live", feature = "store"))]
+mod wait;
 
 use std::path::Path;
 
@@ -20,6 +28,9 @@ use crate::failure::Failure;
 use crate::hint::Asked;
 use crate::interrupt;
 use crate::output::progress::Meter;
+use store::Places;
+#[cfg(any(feature = "live", feature = "store"))]
+use wait::wait;
 
 /// What a command ends with.
 pub struct Answer {
@@ -38,21 +49,33 @@ impl From<String> for Answer {
 
 /// Does what was asked for.
 pub fn run(invocation: Invocation) -> Result<Answer, Failure> {
-    let Invocation { global, command } = invocation;
+    let Invocation { global, mut command } = invocation;
+    let places = Places::prepare(&mut command, global)?;
+    dispatch(command, global, &places).map_err(|failure| places.named(failure))
+}
+
+fn dispatch(command: Command, global: Global, places: &Places) -> Result<Answer, Failure> {
     match command {
-        Command::ChangePrefix(args) => change_prefix::run(args, global),
-        Command::Check(args) => check::run(&args, global),
-        Command::Verify(args) => verify::run(&args, global).map(Answer::from),
-        Command::HashKv(args) => hashkv::run(&args, global).map(Answer::from),
+        Command::ChangePrefix(args) => change_prefix::run(*args, global, places),
+        Command::Check(args) => check::run(&args, global, places),
+        Command::Verify(args) => verify::run(&args, global, places).map(Answer::from),
+        Command::HashKv(args) => hashkv::run(&args, global, places).map(Answer::from),
         Command::Snapshot(SnapshotCommand::Status(args)) => {
             snapshot_status::run(&args, global).map(Answer::from)
         }
         Command::Snapshot(SnapshotCommand::Save(args)) => {
-            live::save(&args, global).map(Answer::from)
+            live::save(&args, global, places).map(Answer::from)
         }
         Command::Endpoint(command) => live::endpoint(&command, global),
+        Command::Store(command) => store::run(&command, global),
         Command::Completion { shell } => Ok(completion::run(shell).into()),
     }
+}
+
+/// Whether a file's name is the place of an object, or a file's URL. `http` is told that it is none.
+fn is_url(name: &str) -> bool {
+    let schemes = ["oss", "s3", "file", "http", "https"];
+    name.split_once("://").is_some_and(|(scheme, _)| schemes.contains(&scheme))
 }
 
 /// Shows progress as `global` wants it, and turns signals into interruptions and errors; `db` is

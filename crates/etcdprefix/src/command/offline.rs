@@ -4,11 +4,12 @@ use crate::args::Global;
 use crate::args::endpoint::EndpointCommand;
 use crate::args::save::SaveArgs;
 use crate::command::Answer;
+use crate::command::store::Places;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// `snapshot save`, which is not here.
-pub fn save(_: &SaveArgs, _: Global) -> Result<String, Failure> {
+pub fn save(_: &SaveArgs, _: Global, _: &Places) -> Result<String, Failure> {
     Err(absent())
 }
 

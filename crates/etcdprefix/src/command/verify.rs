@@ -10,6 +10,7 @@ use etcdprefix_core::verify::{Accepted, prove_files};
 use crate::args::Global;
 use crate::args::change_prefix::{read_mode, threads};
 use crate::args::verify::VerifyArgs;
+use crate::command::store::Places;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::hint::Asked;
@@ -18,9 +19,10 @@ use crate::output::text::path;
 use crate::output::verify::Verified;
 
 /// Proves the output; the result is what was proved in the form asked for.
-pub fn run(args: &VerifyArgs, global: Global) -> Result<String, Failure> {
+pub fn run(args: &VerifyArgs, global: Global, places: &Places) -> Result<String, Failure> {
     refuse_one_file(args)?;
-    let verified = prove(args, global)?;
+    let mut verified = prove(args, global)?;
+    verified.files = verified.files.map(|file| places.name(&file));
     Ok(verified.render(global.write_out))
 }
 

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "live")]
 pub mod live;
+#[cfg(feature = "store")]
+pub mod store;
 
 use std::io;
 use std::path::PathBuf;
@@ -25,6 +27,15 @@ pub enum Asked {
     /// Saving a snapshot to this file.
     #[cfg(feature = "live")]
     Save(PathBuf),
+    /// Looking at a snapshot before it is sent to a store.
+    #[cfg(feature = "store")]
+    Put,
+    /// Sending to this object.
+    #[cfg(feature = "store")]
+    Send(String),
+    /// Fetching an object to this file.
+    #[cfg(feature = "store")]
+    Fetch(PathBuf),
     /// Looking at a file in any other way.
     Look,
 }
@@ -37,6 +48,12 @@ impl Asked {
             Self::Output(file) => format!("; {} was not written", file.display()),
             #[cfg(feature = "live")]
             Self::Save(file) => format!("; {} is as it was", file.display()),
+            #[cfg(feature = "store")]
+            Self::Fetch(file) => format!("; {} is as it was", file.display()),
+            #[cfg(feature = "store")]
+            Self::Send(object) => format!("; {object} was not written"),
+            #[cfg(feature = "store")]
+            Self::Put => String::new(),
             Self::DryRun | Self::Status | Self::Verify | Self::Look => String::new(),
         }
     }
@@ -96,7 +113,9 @@ fn spelled(advice: &str, asked: &Asked) -> String {
 fn io_hint(source: &io::Error, asked: &Asked) -> Option<String> {
     let advice = match (source.kind(), asked) {
         #[cfg(feature = "live")]
-        (kind, Asked::Save(_)) => return save_io_hint(kind).map(Into::into),
+        (kind, Asked::Save(_)) => return new_file_hint(kind).map(Into::into),
+        #[cfg(feature = "store")]
+        (kind, Asked::Fetch(_)) => return new_file_hint(kind).map(Into::into),
         (io::ErrorKind::NotFound, Asked::Output(_)) => {
             "the path of an existing snapshot, and an --output in an existing folder"
         }
@@ -121,8 +140,8 @@ fn io_hint(source: &io::Error, asked: &Asked) -> Option<String> {
     Some(advice.into())
 }
 
-#[cfg(feature = "live")]
-fn save_io_hint(kind: io::ErrorKind) -> Option<&'static str> {
+#[cfg(any(feature = "live", feature = "store"))]
+fn new_file_hint(kind: io::ErrorKind) -> Option<&'static str> {
     Some(match kind {
         io::ErrorKind::NotFound => "FILE in an existing folder",
         io::ErrorKind::InvalidInput => "another FILE; only a regular file is replaced",
@@ -156,10 +175,15 @@ fn damage_hint(damage: &Corruption) -> &'static str {
     }
 }
 
+#[cfg(feature = "store")]
+const AS_IT_IS: &str = "another copy; --no-check if these bytes are what you mean";
+
 fn trailer_hint(asked: &Asked) -> &'static str {
     match asked {
         #[cfg(feature = "live")]
         Asked::Save(_) => "to save again",
+        #[cfg(feature = "store")]
+        Asked::Put | Asked::Fetch(_) => AS_IT_IS,
         Asked::Status => "without --check-trailer if it is a copied member/snap/db",
         _ => "--skip-hash-check if it is a copied member/snap/db",
     }
@@ -169,6 +193,8 @@ fn mismatch_hint(asked: &Asked) -> &'static str {
     match asked {
         #[cfg(feature = "live")]
         Asked::Save(_) => "to save again",
+        #[cfg(feature = "store")]
+        Asked::Put | Asked::Fetch(_) => AS_IT_IS,
         Asked::Status | Asked::Verify => "another copy, or a new `etcdctl snapshot save`",
         _ => {
             "another copy, or a new `etcdctl snapshot save`; \

@@ -7,6 +7,7 @@ use etcdprefix_core::{Outcome, Unmatched};
 
 use crate::output::humanize;
 use crate::output::text::{count, one_line, path, prefix, shell_word, thousands};
+use crate::output::upload::Upload;
 
 mod plan;
 
@@ -17,11 +18,12 @@ type Row = (&'static str, String);
 const COMPONENTS_SHOWN: usize = 10;
 
 /// What was done, what was found, what to do next.
-pub fn summary(outcome: &Outcome) -> String {
+pub fn summary(outcome: &Outcome, upload: Option<&Upload>) -> String {
     let mut text = headline(outcome) + "\n\n";
     for (label, value) in rows(outcome) {
         let _ = writeln!(text, "{label:<12} {value}");
     }
+    Upload::tell(upload, &mut text);
     if !outcome.refusals.is_empty() {
         text.push_str("\nwould be refused\n");
     }
@@ -35,7 +37,7 @@ pub fn summary(outcome: &Outcome) -> String {
         let _ = writeln!(text, "  {}", one_line(warning));
     }
     if !outcome.dry_run {
-        text.push_str(&next_steps(outcome));
+        text.push_str(&next_steps(outcome, upload.is_some()));
     }
     text
 }
@@ -228,14 +230,18 @@ fn times(outcome: &Outcome) -> String {
     format!("{total:.3} s: {}", phases.join(", "))
 }
 
-fn next_steps(outcome: &Outcome) -> String {
+fn next_steps(outcome: &Outcome, is_sent: bool) -> String {
     let output = outcome.output.as_deref().unwrap_or(&outcome.db);
     let output = shell_word(&path(output));
     let dst = shell_word(&prefix(&outcome.dest_prefix));
+    let (fetch, file) = match is_sent {
+        true => (format!("  etcdprefix store get {output} NEW_FILE\n"), "NEW_FILE".to_owned()),
+        false => (String::new(), output),
+    };
     format!(
         "
 next: all members must restore this same file, then start every kube-apiserver with the prefix
-  etcdutl snapshot restore {output} --data-dir NEW_FOLDER    (before etcd 3.5: etcdctl)
+{fetch}  etcdutl snapshot restore {file} --data-dir NEW_FOLDER    (before etcd 3.5: etcdctl)
   kube-apiserver --etcd-prefix={dst}
 "
     )

@@ -16,7 +16,10 @@ mod sample;
 #[cfg(feature = "live")]
 pub mod save;
 pub mod status;
+#[cfg(feature = "store")]
+pub mod store;
 pub mod text;
+pub mod upload;
 pub mod verify;
 
 use std::io::{self, IsTerminal, Write};
@@ -49,7 +52,14 @@ pub fn warn(warnings: &[String], global: Global) {
     let shown = global.write_out == Format::Simple
         && io::stdout().is_terminal()
         && io::stderr().is_terminal();
-    if global.quiet || shown {
+    if !shown {
+        warn_anyway(warnings, global);
+    }
+}
+
+/// Tells of warnings that no summary shows.
+pub fn warn_anyway(warnings: &[String], global: Global) {
+    if global.quiet {
         return;
     }
     for warning in warnings {

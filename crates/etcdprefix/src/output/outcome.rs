@@ -3,11 +3,14 @@
 use etcdprefix_core::Outcome;
 
 use crate::args::Format;
+use crate::output::upload::Upload;
 use crate::output::{fields, human};
 
 /// What goes to stdout.
-pub fn render(outcome: &Outcome, format: Format) -> String {
-    fields::render(&fields::json(outcome), format, || human::summary(outcome))
+pub fn render(outcome: &Outcome, upload: Option<&Upload>, format: Format) -> String {
+    let mut json = fields::json(outcome);
+    Upload::join(upload, &mut json);
+    fields::render(&json, format, || human::summary(outcome, upload))
 }
 
 #[cfg(test)]
@@ -17,7 +20,7 @@ mod tests {
 
     #[test]
     fn json_is_one_line_in_the_order_of_the_contract() {
-        let text = render(&sample::in_place(), Format::Json);
+        let text = render(&sample::in_place(), None, Format::Json);
         assert_eq!(text.lines().count(), 1);
         let contract = include_str!("../../../../docs/cli-contract.md");
         let (_, example) = contract.split_once("```json\n").unwrap();
@@ -28,7 +31,7 @@ mod tests {
 
     #[test]
     fn fields_are_one_a_line() {
-        let text = render(&sample::dry_run(), Format::Fields);
+        let text = render(&sample::dry_run(), None, Format::Fields);
         for line in [
             "\"db\" : \"snap.db\"",
             "\"output\" : null",
@@ -45,7 +48,7 @@ mod tests {
     #[test]
     fn the_table_has_a_row_for_each_field() {
         let outcome = sample::in_place();
-        let text = render(&outcome, Format::Table);
+        let text = render(&outcome, None, Format::Table);
         let rules = 3;
         let heading = 1;
         assert_eq!(

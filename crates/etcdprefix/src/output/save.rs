@@ -8,28 +8,41 @@ use serde_json::{Value, json};
 
 use crate::args::Format;
 use crate::output::text::{one_line, path, thousands};
+use crate::output::upload::Upload;
 use crate::output::{fields, human, humanize};
 
+/// What was sent to object stores.
+#[derive(Debug, Default)]
+pub struct Uploads {
+    /// The saved snapshot.
+    pub saved: Option<Upload>,
+    /// What it was rewritten to.
+    pub changed: Option<Upload>,
+}
+
 /// What goes to stdout.
-pub fn render(saved: &Saved, target: &Path, format: Format) -> String {
-    fields::render(&json(saved), format, || summary(saved, target))
+pub fn render(saved: &Saved, target: &Path, uploads: &Uploads, format: Format) -> String {
+    fields::render(&json(saved, uploads), format, || summary(saved, target, uploads))
 }
 
 /// serde refuses paths that are no UTF-8, so they are put in by hand.
-fn json(saved: &Saved) -> Value {
+fn json(saved: &Saved, uploads: &Uploads) -> Value {
     let mut plain = saved.clone();
     let outcome = plain.change_prefix.take();
     let file = plain.file.take();
     let mut value = serde_json::to_value(&plain).unwrap_or_default();
     if let Value::Object(members) = &mut value {
         members.insert("file".into(), json!(file.map(|file| file.to_string_lossy().into_owned())));
-        members.insert("change_prefix".into(), json!(outcome.as_ref().map(fields::json)));
+        let mut change = json!(outcome.as_ref().map(fields::json));
+        Upload::join(uploads.changed.as_ref(), &mut change);
+        members.insert("change_prefix".into(), change);
     }
+    Upload::join(uploads.saved.as_ref(), &mut value);
     value
 }
 
 /// The first line is etcdctl's.
-fn summary(saved: &Saved, target: &Path) -> String {
+fn summary(saved: &Saved, target: &Path, uploads: &Uploads) -> String {
     let file = saved.file.as_deref();
     let mut text = match file {
         Some(file) => format!("Snapshot saved at {}\n\n", path(file)),
@@ -38,6 +51,7 @@ fn summary(saved: &Saved, target: &Path) -> String {
     for (label, value) in rows(saved) {
         let _ = writeln!(text, "{label:<12} {value}");
     }
+    Upload::tell(uploads.saved.as_ref(), &mut text);
     if !saved.warnings.is_empty() {
         text.push_str("\nwarnings\n");
     }
@@ -46,7 +60,7 @@ fn summary(saved: &Saved, target: &Path) -> String {
     }
     if let Some(outcome) = &saved.change_prefix {
         text.push('\n');
-        text.push_str(&human::summary(outcome));
+        text.push_str(&human::summary(outcome, uploads.changed.as_ref()));
     }
     text
 }

@@ -24,7 +24,7 @@ pub fn run(command: &EndpointCommand, global: Global) -> Result<Answer, Failure>
 
 fn status(args: &StatusArgs, global: Global) -> Result<Answer, Failure> {
     let members = Members::new(&args.client)?;
-    let survey = super::wait(async {
+    let survey = crate::command::wait(async {
         members.survey(args.cluster).await.map_err(|error| Failure::live(&error))
     })?;
     if survey.statuses().next().is_none() {
@@ -48,7 +48,7 @@ fn hashkv(args: &HashKvArgs, global: Global) -> Result<Answer, Failure> {
     };
     let meter = crate::command::meter(global, "".as_ref(), &Asked::Look)?;
     meter.begin(Phase::Ask, 0);
-    let hashes = super::wait(async {
+    let hashes = crate::command::wait(async {
         let answered = unless_interrupted(&meter, asked).await;
         answered.map_err(|error| Failure::live(&error))
     })?;

@@ -29,7 +29,7 @@ pub fn run(args: &QuietArgs, global: Global) -> Result<Answer, Failure> {
 /// Ends the progress display before anything else is printed.
 fn watch(members: &Members, time: Duration, global: Global) -> Result<QuietReport, Failure> {
     let meter = crate::command::meter(global, "".as_ref(), &Asked::Look)?;
-    super::wait(async {
+    crate::command::wait(async {
         let seen = unless_interrupted(&meter, see(members, time, &meter)).await;
         seen.map_err(|error| Failure::live(&error))
     })

@@ -12,18 +12,51 @@ use crate::args::change_prefix::threads;
 use crate::args::client::ClientArgs;
 use crate::args::go::GoDuration;
 use crate::args::save::SaveArgs;
+use crate::command::facts::Facts;
+use crate::command::store::Places;
 use crate::failure::Failure;
 use crate::hint::Asked;
 use crate::output;
+use crate::output::save::Uploads;
 
 /// Saves; the result is what was saved in the form asked for.
-pub fn run(args: &SaveArgs, global: Global) -> Result<String, Failure> {
+pub fn run(args: &SaveArgs, global: Global, places: &Places) -> Result<String, Failure> {
     let options = options(args)?;
     let members = Members::new(&patient(&args.client))?;
     members.warn(global);
-    let saved = receive(&members, &options, global)?;
+    let mut saved = receive(&members, &options, global)?;
+    saved.warnings.iter_mut().for_each(|text| *text = places.reworded(text));
     output::warn(&saved.warnings, global);
-    Ok(output::save::render(&saved, &args.file, global.write_out))
+    let uploads = send(&saved, args, places, global)?;
+    saved.file = saved.file.map(|file| places.name(&file));
+    if let Some(outcome) = &mut saved.change_prefix {
+        outcome.db = places.name(&outcome.db);
+        outcome.output = outcome.output.take().map(|file| places.name(&file));
+    }
+    Ok(output::save::render(&saved, &places.name(&args.file), &uploads, global.write_out))
+}
+
+/// The saved file and what it was rewritten to, as far as they are to be in a store.
+fn send(
+    saved: &Saved,
+    args: &SaveArgs,
+    places: &Places,
+    global: Global,
+) -> Result<Uploads, Failure> {
+    let version = Some(saved.etcd_version.clone()).filter(|version| !version.is_empty());
+    let plain = Facts {
+        revision: saved.revision,
+        status_hash: saved.status_hash.clone(),
+        sha256: Some(saved.sha256.clone()),
+        etcd_version: version.clone(),
+        ..Facts::default()
+    };
+    let changed = saved.change_prefix.as_ref().map(|outcome| {
+        let facts = Facts { etcd_version: version, ..Facts::of(outcome) };
+        places.send(&args.file, facts, &args.send, global)
+    });
+    let saved = saved.file.as_ref().map(|file| places.send(file, plain, &args.send, global));
+    Ok(Uploads { changed: changed.transpose()?.flatten(), saved: saved.transpose()?.flatten() })
 }
 
 /// A limit for the whole must not be used up by waiting for one frozen member: three attempts leave
@@ -41,7 +74,7 @@ fn receive(members: &Members, options: &SaveOptions, global: Global) -> Result<S
     let asked = Asked::Save(options.target.clone());
     let meter = Arc::new(crate::command::meter(global, &options.target, &asked)?);
     let Members { dialer, endpoints } = members;
-    super::wait(async {
+    crate::command::wait(async {
         let saved = save(dialer, endpoints, options, meter).await;
         saved.map_err(|error| Failure::live_when(&error, &asked))
     })

@@ -23,7 +23,7 @@ next: all members must restore this same file, then start every kube-apiserver w
   etcdutl snapshot restore snap.db --data-dir NEW_FOLDER    (before etcd 3.5: etcdctl)
   kube-apiserver --etcd-prefix=/c123
 ";
-    assert_eq!(summary(&sample::in_place()), expected);
+    assert_eq!(summary(&sample::in_place(), None), expected);
 }
 
 #[test]
@@ -51,7 +51,7 @@ would be refused
 warnings
   the target needs 2 GiB
 ";
-    assert_eq!(summary(&sample::dry_run()), expected);
+    assert_eq!(summary(&sample::dry_run(), None), expected);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn another_output_leaves_the_source_alone() {
     outcome.in_place = false;
     outcome.output = Some("new file.db".into());
     outcome.dest_prefix = String::new();
-    let text = summary(&outcome);
+    let text = summary(&outcome, None);
     assert!(text.starts_with("new file.db: /registry stripped; snap.db is as it was\n"), "{text}");
     assert!(text.contains("restore 'new file.db' --data-dir"), "{text}");
     assert!(text.contains("--etcd-prefix=/\n"), "{text}");
@@ -77,7 +77,7 @@ fn overridden_dangers_stay_visible() {
     outcome.compaction.scheduled_revision = Some(70);
     outcome.census.encrypted.kms = 5;
     outcome.census.noncanonical = 1;
-    let text = summary(&outcome);
+    let text = summary(&outcome, None);
     for part in [
         "SHA-256 trailer WRONG (accepted)",
         "NONE (--no-verify)",
@@ -98,7 +98,7 @@ fn long_lists_are_cut_with_an_exact_total() {
     let first = components.top[0].clone();
     components.top = vec![first; 12];
     components.remainder_records = 1000;
-    let text = summary(&outcome);
+    let text = summary(&outcome, None);
     assert_eq!(text.matches("/other").count(), COMPONENTS_SHOWN);
     assert!(text.contains("  others: 1,006 records"), "{text}");
 }
