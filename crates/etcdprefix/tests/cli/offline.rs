@@ -14,10 +14,44 @@ fn commands_for_live_members_tell_where_the_full_build_is() {
     assert_eq!(folder.names(), ["snap.db"]);
 }
 
+#[cfg(not(feature = "store"))]
+#[test]
+fn commands_for_object_stores_tell_where_the_full_build_is() {
+    let folder = Folder::with("s-3.5.1.db");
+    for line in [
+        "store put snap.db oss://bucket/key",
+        "store get oss://bucket/key new.db",
+        "store ls oss://bucket/",
+        "store presign s3://bucket/key",
+        "store verify s3://bucket/key",
+        "store check oss://bucket/",
+        "store policy --for upload --bucket bucket",
+        "check oss://bucket/key",
+        "hashkv s3://bucket/key",
+        "snapshot status oss://bucket/key",
+        "verify snap.db oss://bucket/key --dest-prefix /c1",
+        "change-prefix --db oss://bucket/key --dest-prefix /c1 --output new.db",
+        "change-prefix --db snap.db --dest-prefix /c1 --output s3://bucket/key",
+        "snapshot save oss://bucket/key --endpoints 127.0.0.1:1",
+    ] {
+        assert_eq!(
+            folder.run(&format!("etcdprefix {line}")).failed(2),
+            "this build works on files only and has no code for object stores; \
+             try: a full build: cargo install --path crates/etcdprefix --features full",
+            "{line}"
+        );
+    }
+    assert_eq!(folder.names(), ["snap.db"]);
+}
+
 /// A line is read alike by both builds.
 #[test]
 fn wrong_words_are_told_before_that() {
     let folder = Folder::with("s-3.5.1.db");
     let error = folder.run("etcdprefix snapshot save new.db --idle-timeout 5");
     assert!(error.failed(2).contains("no duration such as 5s"));
+    let error = folder.run("etcdprefix store presign oss://bucket/key --expires 1d");
+    assert!(error.failed(2).contains("no duration such as 5s"));
+    let error = folder.run("etcdprefix store put snap.db");
+    assert!(error.failed(2).contains("<URL>"));
 }

@@ -34,5 +34,8 @@ mod oracle;
 // Live members: whom they believe, whom we believe, and whether they hold the same.
 #[cfg(feature = "live")]
 mod trust;
+// `store`, and files of other commands that are in object stores.
+#[cfg(feature = "store")]
+mod store;
 // Runs the command; proves a rewritten snapshot.
 mod support;
