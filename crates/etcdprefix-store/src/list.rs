@@ -82,7 +82,9 @@ async fn describe(store: &Store, listed: Listed) -> Result<Option<(Listed, Optio
         Ok(head) => Ok(Some((listed, Some(head)))),
         Err(error) => match error.refusal() {
             Some(refusal) if refusal.cause == Cause::NoObject => Ok(None),
-            Some(refusal) if !refusal.is_passing() => Ok(Some((listed, None))),
+            Some(refusal) if matches!(refusal.cause, Cause::Denied | Cause::Other) => {
+                Ok(Some((listed, None)))
+            }
             _ => Err(error),
         },
     }

@@ -98,7 +98,9 @@ pub async fn head(store: &Store, key: &str) -> Result<Head> {
 fn is_mute(error: &Error) -> bool {
     let mute = error.refusal().filter(|refusal| refusal.code.is_empty());
     mute.is_some_and(|refusal| {
-        matches!(refusal.cause, Cause::Denied | Cause::NoObject | Cause::Other)
+        // S3 names the bucket's region with an ended token, too.
+        let asked_wrong = matches!(refusal.cause, Cause::WrongRegion(_)) && refusal.status == 400;
+        matches!(refusal.cause, Cause::Denied | Cause::NoObject | Cause::Other) || asked_wrong
     })
 }
 

@@ -70,8 +70,9 @@ impl Source {
         Slice { file: Arc::clone(&self.file), from, bytes }
     }
 
-    /// Fails if the file was written to since it was opened, or if its path leads to another file
-    /// now. A path that leads nowhere any more is no matter: the file is still what it was.
+    /// Fails if the file was written to since it was opened, if its mode, owner or name changed,
+    /// which can't be told from writing by a clock that was set back, or if its path leads to
+    /// another file now. That its last name goes is no matter: the file is still what it was.
     ///
     /// # Errors
     /// [`Error::FileChanged`]; [`Error::File`] if it can't be asked about.

@@ -201,10 +201,10 @@ impl Upload<'_> {
     async fn proved(&self, sent: Sent, start: Instant) -> Result<Uploaded> {
         let expected = self.expected(&sent);
         let proving = prove(self.store, self.writing.key, &expected);
-        let (head, agreed) = match self.unless_interrupted(proving).await {
-            Err(error @ Error::Interrupted) => return Err(self.maybe_written(error)),
-            proved => proved?,
+        let Some(proved) = self.unless_late(proving).await else {
+            return Err(self.maybe_written(Error::Interrupted));
         };
+        let (head, agreed) = proved?;
         Ok(Uploaded {
             location: self.location(),
             bytes: head.bytes,

@@ -107,10 +107,10 @@ impl Denial<'_> {
             "NoSuchBucket" => Cause::NoBucket,
             "NoSuchKey" => Cause::NoObject,
             "NoSuchUpload" => Cause::NoUpload,
-            "PreconditionFailed" | "FileAlreadyExists" | "ConditionalRequestConflict" => {
-                Cause::Condition
-            }
+            "PreconditionFailed" | "FileAlreadyExists" => Cause::Condition,
             "BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch" => Cause::Damaged,
+            // Another write is under way.
+            "ConditionalRequestConflict" | "OperationAborted" => Cause::Passing,
             "RequestTimeout" | "SlowDown" | "InternalError" | "ServiceUnavailable" => {
                 Cause::Passing
             }

@@ -185,6 +185,10 @@ impl Keychain {
         let (mut tried, mut is_passing) = (Vec::new(), false);
         for source in &self.sources {
             self.notes.clear();
+            if let Some(half) = source.half_of_a_pair(&self.context) {
+                tried.push(format!("{}: {half}", source.name));
+                break;
+            }
             let (why, is_failure) = match source.load(&self.context).await {
                 Ok(Some(credentials)) => return Ok(credentials),
                 Ok(None) => match self.unread(source) {

@@ -22,6 +22,8 @@ pub(super) struct Source {
     pub is_chosen: bool,
     /// Variables that name its files; profiles have some.
     pub files: &'static [&'static str],
+    /// Variables of a key's id and its secret, of each family that it takes.
+    pairs: &'static [[&'static str; 2]],
     /// The variable that tells when temporary ones end, which the libraries do not read.
     ends: Option<&'static str>,
     load: Load,
@@ -33,6 +35,20 @@ impl Source {
         Ok(found.map(|found| self.with_end(context, found)))
     }
 
+    /// What was meant to be used and can't be; a script's empty variable is one that is not there.
+    pub fn half_of_a_pair(&self, context: &Context) -> Option<String> {
+        let is_set = |name: &&str| context.env_var(name).is_some();
+        if self.pairs.iter().any(|pair| pair.iter().all(is_set)) {
+            return None;
+        }
+        let half = self.pairs.iter().find(|pair| pair.iter().any(is_set))?;
+        let [id, secret] = half;
+        Some(match is_set(id) {
+            true => format!("{id} is set without {secret}"),
+            false => format!("{secret} is set without {id}"),
+        })
+    }
+
     fn with_end(&self, context: &Context, found: Credentials) -> Credentials {
         let told = self.ends.filter(|_| found.token.is_some());
         let told = told.and_then(|name| context.env_var(name)?.trim().parse::<Timestamp>().ok());
@@ -42,7 +58,7 @@ impl Source {
 
     fn folder(path: PathBuf) -> Self {
         let load: Load = Box::new(move |context| Box::pin(folder_of(context, path.clone())));
-        Self { name: "the folder", is_chosen: true, files: &[], ends: None, load }
+        Self { name: "the folder", is_chosen: true, files: &[], pairs: &[], ends: None, load }
     }
 
     fn profiles<P>(name: &'static str, files: &'static [&'static str], provider: P) -> Self
@@ -69,7 +85,7 @@ impl Source {
                 Ok(found.map(|found| Credentials { origin: name, ..found }))
             })
         });
-        Self { name, is_chosen, files: &[], ends: None, load }
+        Self { name, is_chosen, files: &[], pairs: &[], ends: None, load }
     }
 }
 
@@ -101,7 +117,13 @@ fn of_oss(profile: Option<&str>) -> Vec<Source> {
         config = config.with_profile(profile);
     }
     vec![
-        Source::provided("environment", true, oss::EnvCredentialProvider::new()),
+        Source {
+            pairs: &[
+                ["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"],
+                ["OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET"],
+            ],
+            ..Source::provided("environment", true, oss::EnvCredentialProvider::new())
+        },
         Source::provided("OIDC", true, oss::AssumeRoleWithOidcCredentialProvider::new()),
         Source::profiles("OSS profile", &["OSS_CREDENTIAL_PROFILES_FILE"], oss_profile),
         Source::profiles("credentials file", &["ALIBABA_CLOUD_CREDENTIALS_FILE"], file),
@@ -118,6 +140,7 @@ fn of_s3(profile: Option<&str>) -> Vec<Source> {
     }
     vec![
         Source {
+            pairs: &[["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]],
             ends: Some("AWS_CREDENTIAL_EXPIRATION"),
             ..Source::provided("environment", true, aws::EnvCredentialProvider::new())
         },

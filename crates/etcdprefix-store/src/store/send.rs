@@ -12,7 +12,7 @@ use crate::client::{
     Answer, Denial, MAX_BODY_BYTES, MAX_ERROR_BYTES, Request, Trouble, collect, explain,
 };
 use crate::credentials::Credentials;
-use crate::error::{Cause, Error, Refusal, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::xml;
 
 /// A store that takes longer than this to put parts together has other troubles.
@@ -241,7 +241,5 @@ struct Tries {
 }
 
 fn is_about_credentials(error: &Error) -> bool {
-    // A HEAD has no body that could tell a token that ended from a right that is missing.
-    let bare = |refusal: &Refusal| refusal.code.is_empty() && refusal.cause == Cause::Denied;
-    error.refusal().is_some_and(|refusal| refusal.is_about_credentials() || bare(refusal))
+    error.refusal().is_some_and(Refusal::is_about_credentials)
 }

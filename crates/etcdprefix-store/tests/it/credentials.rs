@@ -250,6 +250,19 @@ fn variables_that_are_empty_are_not_set() {
     });
 }
 
+/// The instance's role may do more, or other things.
+#[test]
+fn half_a_pair_of_variables_does_not_hand_over_to_a_role() {
+    both(async |server| {
+        let metadata = Metadata::start(server.key(), SystemTime::now() + Duration::from_secs(3000));
+        let mut environment = metadata.environment();
+        let half = crate::support::environment(server.kind(), &Key::new("id", ""));
+        environment.variables.extend(half.variables);
+        let error = store_of(&server, environment).credentials().await.unwrap_err().to_string();
+        assert!(error.contains("is set without") && error.contains("SECRET"), "{error}");
+    });
+}
+
 #[test]
 fn credentials_that_can_not_be_replaced_yet_do_until_they_end() {
     both(async |server| {
