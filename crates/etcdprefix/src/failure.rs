@@ -109,7 +109,11 @@ impl Failure {
         let (path, state) = (db.display(), asked.state_of_target());
         let message =
             format!("cannot read {path}: it was cut short meanwhile, or its disk failed{state}");
-        let hint = "again when nothing writes to it, or --no-mmap to be told which";
+        let hint = match asked {
+            #[cfg(feature = "store")]
+            Asked::Put => "again when nothing writes to it",
+            _ => "again when nothing writes to it, or --no-mmap to be told which",
+        };
         Self::new(Exit::Io, message, Some(hint.into()))
     }
 

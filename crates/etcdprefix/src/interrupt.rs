@@ -30,9 +30,7 @@ struct Actions {
 pub fn on_signals() -> io::Result<Arc<AtomicBool>> {
     let mut actions = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
     let Actions { shutdowns, flags } = &mut *actions;
-    shutdowns.drain(..).chain(flags.drain(..)).for_each(|action| {
-        unregister(action);
-    });
+    let old: Vec<SigId> = shutdowns.drain(..).chain(flags.drain(..)).collect();
     for signal in [SIGINT, SIGTERM] {
         // In this order: on the first signal the flag is still unset here, so nothing ends.
         let status = i32::from(Exit::Interrupted.code());
@@ -41,6 +39,10 @@ pub fn on_signals() -> io::Result<Arc<AtomicBool>> {
     }
     // Nobody asks this flag.
     flags.push(register(SIGXFSZ, Arc::default())?);
+    // Only now, so that no signal falls between; it would set the flag and end nothing.
+    for action in old {
+        unregister(action);
+    }
     Ok(Arc::clone(&INTERRUPTED))
 }
 

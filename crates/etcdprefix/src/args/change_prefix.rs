@@ -158,6 +158,7 @@ impl ChangePrefixArgs {
             read: vec![&mut self.db],
             made: made.collect(),
             in_place,
+            send: Some(self.send.clone()),
             identity: self.open.identity.clone(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::transfer::SendArgs;
 use super::{Command, SnapshotCommand};
 
 /// What a command reads and makes.
@@ -14,6 +15,8 @@ pub struct Files<'a> {
     pub made: Vec<Made<'a>>,
     /// Whether what is read is replaced by what is made of it.
     pub in_place: bool,
+    /// How what is made is sent, if it is.
+    pub send: Option<SendArgs>,
     /// The flag `--identity`; a command without it takes the variable.
     pub identity: Option<PathBuf>,
 }

@@ -33,7 +33,7 @@ pub struct ReachArgs {
     pub endpoint: Option<String>,
 
     /// Region of the bucket; by default what the endpoint's name tells, OSS_REGION,
-    /// AWS_REGION or AWS_DEFAULT_REGION
+    /// AWS_REGION, AWS_DEFAULT_REGION or the profile's
     #[arg(long, value_name = "NAME")]
     pub region: Option<String>,
 
@@ -72,7 +72,8 @@ pub struct ReachArgs {
     #[arg(long, env = "ETCDPREFIX_STORE_CREDENTIALS", value_name = "DIR", hide_env_values = true)]
     pub credentials: Option<PathBuf>,
 
-    /// Profile of the vendor's credentials and configuration files
+    /// Profile of the vendor's credentials and configuration files, where alone
+    /// credentials are then looked for
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
 
@@ -81,7 +82,8 @@ pub struct ReachArgs {
         value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: u32,
 
-    /// Give a connection up on which nothing moves for so long
+    /// Give a connection up on which nothing moves for so long; ten times as long while
+    /// the store takes in what was sent
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub idle_timeout: GoDuration,
 }

@@ -91,7 +91,7 @@ impl SaveArgs {
         let must_be_new = self.change_prefix.is_some();
         let kept = self.keep_saved.as_mut().map(|file| Made { file, must_be_new: false });
         let made = [Made { file: &mut self.file, must_be_new }].into_iter().chain(kept).collect();
-        Files { made, ..Files::default() }
+        Files { made, send: Some(self.send.clone()), ..Files::default() }
     }
 }
 

@@ -18,7 +18,7 @@ pub fn run(args: ChangePrefixArgs, global: Global, places: &Places) -> Result<An
     let sending = args.send.clone();
     let options = args.resolve();
     refuse_existing(&options)?;
-    let mut outcome = rewrite(&options, global)?;
+    let mut outcome = rewrite(&options, global, places)?;
     outcome.warnings.extend(strip_warning(&options));
     outcome.warnings.iter_mut().for_each(|text| *text = places.reworded(text));
     output::warn(&outcome.warnings, global);
@@ -39,9 +39,9 @@ fn refused(options: &ChangePrefix, refusal: &Refusal) -> Failure {
 }
 
 /// Ends the progress display before anything else is printed.
-fn rewrite(options: &ChangePrefix, global: Global) -> Result<Outcome, Failure> {
+fn rewrite(options: &ChangePrefix, global: Global, places: &Places) -> Result<Outcome, Failure> {
     let asked = asked(options);
-    let meter = super::meter(global, &options.db, &asked)?;
+    let meter = super::meter(global, &options.db, &asked, places)?;
     change_prefix(options, &meter).map_err(|error| Failure::core(&error, &asked))
 }
 

@@ -20,7 +20,7 @@ use crate::output::text;
 
 /// Checks the snapshot; the result is the report in the form asked for, errors or not.
 pub fn run(args: &CheckArgs, global: Global, places: &Places) -> Result<Answer, Failure> {
-    let mut checked = examine(args, global)?;
+    let mut checked = examine(args, global, places)?;
     checked.file = places.name(&checked.file);
     let errors = checked.report.findings.total_of(Level::Error);
     let failures = (errors > 0).then(|| damaged(&checked, errors)).into_iter().collect();
@@ -28,8 +28,8 @@ pub fn run(args: &CheckArgs, global: Global, places: &Places) -> Result<Answer, 
 }
 
 /// Ends the progress display before anything else is printed.
-fn examine(args: &CheckArgs, global: Global) -> Result<Checked, Failure> {
-    let meter = super::meter(global, &args.file, &Asked::Look)?;
+fn examine(args: &CheckArgs, global: Global, places: &Places) -> Result<Checked, Failure> {
+    let meter = super::meter(global, &args.file, &Asked::Look, places)?;
     let checked = read(args, &meter);
     checked.map_err(|error| Failure::core(&error, &Asked::Look))
 }

@@ -15,13 +15,13 @@ use crate::output::progress::Meter;
 
 /// Hashes the snapshot; the result is its HashKV in the form asked for.
 pub fn run(args: &HashKvArgs, global: Global, places: &Places) -> Result<String, Failure> {
-    let kv = hash(args, global)?;
+    let kv = hash(args, global, places)?;
     Ok(output::hashkv::render(&places.name(&args.file), &kv, global.write_out))
 }
 
 /// Ends the progress display before anything else is printed.
-fn hash(args: &HashKvArgs, global: Global) -> Result<HashKv, Failure> {
-    let meter = super::meter(global, &args.file, &Asked::Look)?;
+fn hash(args: &HashKvArgs, global: Global, places: &Places) -> Result<HashKv, Failure> {
+    let meter = super::meter(global, &args.file, &Asked::Look, places)?;
     read(args, &meter).map_err(|error| Failure::core(&error, &Asked::Look))
 }
 

@@ -61,7 +61,7 @@ fn dispatch(command: Command, global: Global, places: &Places) -> Result<Answer,
         Command::Verify(args) => verify::run(&args, global, places).map(Answer::from),
         Command::HashKv(args) => hashkv::run(&args, global, places).map(Answer::from),
         Command::Snapshot(SnapshotCommand::Status(args)) => {
-            snapshot_status::run(&args, global).map(Answer::from)
+            snapshot_status::run(&args, global, places).map(Answer::from)
         }
         Command::Snapshot(SnapshotCommand::Save(args)) => {
             live::save(&args, global, places).map(Answer::from)
@@ -79,10 +79,10 @@ fn is_url(name: &str) -> bool {
 }
 
 /// Shows progress as `global` wants it, and turns signals into interruptions and errors; `db` is
-/// the file that is read.
-fn meter(global: Global, db: &Path, asked: &Asked) -> Result<Meter, Failure> {
+/// the file that is read, which `places` may have another name for.
+fn meter(global: Global, db: &Path, asked: &Asked, places: &Places) -> Result<Meter, Failure> {
     let handled = interrupt::on_signals().and_then(|flag| {
-        interrupt::on_bus_error(&Failure::unmapped(db, asked))?;
+        interrupt::on_bus_error(&places.named(Failure::unmapped(db, asked)))?;
         Ok(flag)
     });
     let flag = handled.map_err(|source| {

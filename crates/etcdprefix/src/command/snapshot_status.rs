@@ -9,6 +9,7 @@ use etcdprefix_core::{Corruption, Error, Location, Result};
 use crate::args::Global;
 use crate::args::change_prefix::{read_mode, threads};
 use crate::args::snapshot::{Like, StatusArgs};
+use crate::command::store::Places;
 use crate::failure::Failure;
 use crate::hint::Asked;
 use crate::output;
@@ -16,14 +17,14 @@ use crate::output::progress::Meter;
 use crate::output::status::Printed;
 
 /// Reads the snapshot; the result is its status in the form asked for.
-pub fn run(args: &StatusArgs, global: Global) -> Result<String, Failure> {
-    let printed = read(args, global)?;
+pub fn run(args: &StatusArgs, global: Global, places: &Places) -> Result<String, Failure> {
+    let printed = read(args, global, places)?;
     Ok(output::status::render(&printed, args.like, global.write_out))
 }
 
 /// Ends the progress display before anything else is printed.
-fn read(args: &StatusArgs, global: Global) -> Result<Printed, Failure> {
-    let meter = super::meter(global, &args.file, &Asked::Status)?;
+fn read(args: &StatusArgs, global: Global, places: &Places) -> Result<Printed, Failure> {
+    let meter = super::meter(global, &args.file, &Asked::Status, places)?;
     examine(args, &meter).map_err(|error| Failure::core(&error, &Asked::Status))
 }
 

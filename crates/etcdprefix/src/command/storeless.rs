@@ -19,7 +19,7 @@ pub fn run(_: &StoreCommand, _: Global) -> Result<Answer, Failure> {
 
 /// Files are what they are called.
 #[derive(Default)]
-pub struct Places;
+pub struct Places {}
 
 impl Places {
     /// Refuses what is in a store.
@@ -28,7 +28,7 @@ impl Places {
         let mut files = read.into_iter().chain(made.into_iter().map(|made| made.file));
         match files.any(|file| file.to_str().is_some_and(super::is_url)) {
             true => Err(absent()),
-            false => Ok(Self),
+            false => Ok(Self {}),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::output::verify::Verified;
 /// Proves the output; the result is what was proved in the form asked for.
 pub fn run(args: &VerifyArgs, global: Global, places: &Places) -> Result<String, Failure> {
     refuse_one_file(args)?;
-    let mut verified = prove(args, global)?;
+    let mut verified = prove(args, global, places)?;
     verified.files = verified.files.map(|file| places.name(&file));
     Ok(verified.render(global.write_out))
 }
@@ -41,8 +41,8 @@ fn refuse_one_file(args: &VerifyArgs) -> Result<(), Failure> {
 }
 
 /// Ends the progress display before anything else is printed.
-fn prove(args: &VerifyArgs, global: Global) -> Result<Verified, Failure> {
-    let meter = super::meter(global, &args.source, &Asked::Verify)?;
+fn prove(args: &VerifyArgs, global: Global, places: &Places) -> Result<Verified, Failure> {
+    let meter = super::meter(global, &args.source, &Asked::Verify, places)?;
     read(args, &meter).map_err(|error| Failure::core(&error, &Asked::Verify))
 }
 

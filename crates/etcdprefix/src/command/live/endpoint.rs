@@ -9,6 +9,7 @@ use super::client::{Members, silent};
 use crate::args::Global;
 use crate::args::endpoint::{EndpointCommand, HashKvArgs, StatusArgs};
 use crate::command::Answer;
+use crate::command::store::Places;
 use crate::failure::Failure;
 use crate::hint::Asked;
 use crate::output;
@@ -46,7 +47,7 @@ fn hashkv(args: &HashKvArgs, global: Global) -> Result<Answer, Failure> {
         let survey = members.survey(args.cluster).await?;
         MembersHashKv::ask(&members.dialer, &survey, options).await
     };
-    let meter = crate::command::meter(global, "".as_ref(), &Asked::Look)?;
+    let meter = crate::command::meter(global, "".as_ref(), &Asked::Look, &Places::default())?;
     meter.begin(Phase::Ask, 0);
     let hashes = crate::command::wait(async {
         let answered = unless_interrupted(&meter, asked).await;

@@ -11,6 +11,7 @@ use super::client::Members;
 use crate::args::Global;
 use crate::args::endpoint::QuietArgs;
 use crate::command::Answer;
+use crate::command::store::Places;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::hint::Asked;
@@ -28,7 +29,7 @@ pub fn run(args: &QuietArgs, global: Global) -> Result<Answer, Failure> {
 
 /// Ends the progress display before anything else is printed.
 fn watch(members: &Members, time: Duration, global: Global) -> Result<QuietReport, Failure> {
-    let meter = crate::command::meter(global, "".as_ref(), &Asked::Look)?;
+    let meter = crate::command::meter(global, "".as_ref(), &Asked::Look, &Places::default())?;
     crate::command::wait(async {
         let seen = unless_interrupted(&meter, see(members, time, &meter)).await;
         seen.map_err(|error| Failure::live(&error))

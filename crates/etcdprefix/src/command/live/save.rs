@@ -24,7 +24,7 @@ pub fn run(args: &SaveArgs, global: Global, places: &Places) -> Result<String, F
     let options = options(args)?;
     let members = Members::new(&patient(&args.client))?;
     members.warn(global);
-    let mut saved = receive(&members, &options, global)?;
+    let mut saved = receive(&members, &options, global, places)?;
     saved.warnings.iter_mut().for_each(|text| *text = places.reworded(text));
     output::warn(&saved.warnings, global);
     let uploads = send(&saved, args, places, global)?;
@@ -55,8 +55,14 @@ fn send(
         let facts = Facts { etcd_version: version, ..Facts::of(outcome) };
         places.send(&args.file, facts, &args.send, global)
     });
-    let saved = saved.file.as_ref().map(|file| places.send(file, plain, &args.send, global));
-    Ok(Uploads { changed: changed.transpose()?.flatten(), saved: saved.transpose()?.flatten() })
+    let changed = changed.transpose()?.flatten();
+    let sent = saved.file.as_ref().map(|file| places.send(file, plain, &args.send, global));
+    // What is done has to be told where the rest fails.
+    let sent = sent.transpose().map_err(|failure| match saved.change_prefix {
+        Some(_) => failure.after(&format!("{} is done", places.name(&args.file).display())),
+        None => failure,
+    });
+    Ok(Uploads { changed, saved: sent?.flatten() })
 }
 
 /// A limit for the whole must not be used up by waiting for one frozen member: three attempts leave
@@ -70,9 +76,14 @@ fn patient(args: &ClientArgs) -> ClientArgs {
 }
 
 /// Ends the progress display before anything else is printed.
-fn receive(members: &Members, options: &SaveOptions, global: Global) -> Result<Saved, Failure> {
+fn receive(
+    members: &Members,
+    options: &SaveOptions,
+    global: Global,
+    places: &Places,
+) -> Result<Saved, Failure> {
     let asked = Asked::Save(options.target.clone());
-    let meter = Arc::new(crate::command::meter(global, &options.target, &asked)?);
+    let meter = Arc::new(crate::command::meter(global, &options.target, &asked, places)?);
     let Members { dialer, endpoints } = members;
     crate::command::wait(async {
         let saved = save(dialer, endpoints, options, meter).await;

@@ -15,6 +15,7 @@ pub use get::Fetched;
 pub use places::Places;
 pub use send::Sent;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use etcdprefix_store::{ObjectLocation, SharedProgress};
@@ -40,8 +41,12 @@ pub fn run(command: &StoreCommand, global: Global) -> Result<Answer, Failure> {
 
 /// Shows progress of what is done with an object.
 fn meter(location: &ObjectLocation, global: Global) -> Result<SharedProgress, Failure> {
-    let object = location.to_string();
-    Ok(Arc::new(super::meter(global, object.as_ref(), &Asked::Look)?))
+    shown(location.to_string().as_ref(), &Asked::Look, global)
+}
+
+/// The same for a file of this machine, or what else is named.
+fn shown(file: &Path, asked: &Asked, global: Global) -> Result<SharedProgress, Failure> {
+    Ok(Arc::new(super::meter(global, file, asked, &Places::default())?))
 }
 
 /// An error of the store's.

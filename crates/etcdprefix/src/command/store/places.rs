@@ -5,7 +5,8 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use etcdprefix_store::{
-    Location, ObjectLocation, Plaintext, Presence, Source, Store, UploadOptions, download, find,
+    Description, Location, ObjectLocation, Plaintext, Presence, Source, Store, UploadOptions,
+    download, find,
 };
 use tempfile::TempDir;
 
@@ -41,10 +42,13 @@ impl Places {
     /// Puts files of this machine in the place of all objects that the command names. What would
     /// speak against sending is looked for before anything is fetched.
     pub fn prepare(command: &mut Command, global: Global) -> Result<Self, Failure> {
-        let Files { read, made, in_place, identity } = command.files();
+        let Files { read, made, in_place, send, identity } = command.files();
         let mut this = Self::default();
         for made in made {
             this.hold(made)?;
+        }
+        if let Some(send) = send.filter(|_| !this.here.is_empty()) {
+            check(&send)?;
         }
         for file in read {
             this.fetch(file, in_place, identity.as_ref(), global)?;
@@ -97,6 +101,11 @@ impl Places {
 
     fn hold(&mut self, made: Made<'_>) -> Result<(), Failure> {
         let Some(location) = object(made.file)? else { return Ok(()) };
+        if self.here.iter().any(|here| here.location == location) {
+            let message = format!("{location} would silently replace what was made of it");
+            let hint = "two places, or only one of the flags";
+            return Err(Failure::new(Exit::Usage, message, Some(hint.into())));
+        }
         let store = reach::open_unflagged(&location)?;
         let there = is_there(&store, &location)?;
         if there && made.must_be_new {
@@ -150,6 +159,14 @@ impl Places {
         let name = location.key.rsplit('/').next().filter(|name| name.len() <= 255);
         Ok(own.join(name.unwrap_or("snapshot")))
     }
+}
+
+/// What could not be sent so is told before the work.
+fn check(send: &SendArgs) -> Result<(), Failure> {
+    reach::recipients(&send.recipient)?;
+    let cluster_id = send.cluster_id.clone();
+    let description = Description { cluster_id, ..Description::default() };
+    description.metadata().map(drop).map_err(failed)
 }
 
 /// As of the flag `--identity`.

@@ -13,7 +13,7 @@ use etcdprefix_core::{Error, Result};
 use etcdprefix_store::{Source, UploadOptions};
 
 use super::send::{Sending, send};
-use super::{failed, meter, reach};
+use super::{failed, reach, shown};
 use crate::args::Global;
 use crate::args::store::PutArgs;
 use crate::command::Answer;
@@ -29,7 +29,7 @@ pub fn run(args: &PutArgs, global: Global) -> Result<Answer, Failure> {
     let recipients = reach::recipients(&args.send.recipient)?;
     let file = reach::local(&args.file)?;
     let sent = {
-        let meter = meter(&to, global)?;
+        let meter = shown(&file, &Asked::Put, global)?;
         // Opened before it is looked at, and watched to the end: what is sent is what was looked at.
         let source = Source::open(&file).map_err(failed)?;
         let found = if args.no_check { Facts::default() } else { look(&file, meter.as_ref())? };

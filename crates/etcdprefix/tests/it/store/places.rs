@@ -97,6 +97,8 @@ fn an_output_that_exists_is_found_first() {
     let fetched = || server.as_oss().log().contains_key(&("GetObject".into(), 200));
     let line = format!("change-prefix --db @snap.db --dest-prefix {DEST} --output @snap.db");
     client.run(&line).refused(5, &[&client.url("snap.db"), "exists already"]);
+    let elsewhere = line.replace("--output @snap.db", "--output @new.db");
+    client.run(&format!("{elsewhere} --recipient age1typo")).failed(2);
     assert!(!fetched());
     client.run(&line.replace("--output @snap.db", "--output new.db")).succeeded();
     assert!(fetched());

@@ -56,6 +56,8 @@ fn a_snapshot_is_changed_on_its_way_to_a_store() -> Result<()> {
     let verified = client.run(&format!("verify {kept} @snap.db --dest-prefix /c1"));
     verified.succeeded();
     client.run(&line).refused(5, &[&client.url("snap.db"), "exists already"]);
+    let both = line.replace("@snap.db", "@both.db") + " --keep-saved @both.db";
+    client.run(&both).refused(2, &["would silently replace what was made of it"]);
     client.run(&line.replace("snap.db", "alone.db")).json();
     client.run(&format!("verify {kept} @alone.db --dest-prefix /c1")).succeeded();
     let here = line.replace("@snap.db", "here.db") + " --keep-saved " + &client.url("k.db");
