@@ -16,6 +16,7 @@ pub mod store;
 #[cfg(not(feature = "store"))]
 #[path = "storeless.rs"]
 mod store;
+mod trailer;
 mod verify;
 #[cfg(any(feature = "live", feature = "store"))]
 mod wait;

@@ -1,6 +1,5 @@
 //! `snapshot status`: what etcdutl says of a file.
 
-use etcdprefix_core::format::trailer::{Trailer, hex};
 use etcdprefix_core::progress::{Phase, Progress};
 use etcdprefix_core::read::Snapshot;
 use etcdprefix_core::verify::{Status, status};
@@ -10,6 +9,7 @@ use crate::args::Global;
 use crate::args::change_prefix::{read_mode, threads};
 use crate::args::snapshot::{Like, StatusArgs};
 use crate::command::store::Places;
+use crate::command::trailer;
 use crate::failure::Failure;
 use crate::hint::Asked;
 use crate::output;
@@ -31,7 +31,8 @@ fn read(args: &StatusArgs, global: Global, places: &Places) -> Result<Printed, F
 fn examine(args: &StatusArgs, meter: &Meter) -> Result<Printed> {
     let snapshot = Snapshot::open(&args.file, read_mode(args.no_mmap))?;
     if args.check_trailer {
-        check_trailer(&snapshot, meter)?;
+        meter.begin(Phase::Read, snapshot.pages_bytes());
+        trailer::verify(&snapshot, meter)?;
     }
     // Once for the structure, once for the content.
     meter.begin(Phase::Read, snapshot.pages_bytes().saturating_mul(2));
@@ -41,26 +42,6 @@ fn examine(args: &StatusArgs, meter: &Meter) -> Result<Printed> {
         at: Location::default(),
         damage,
     })
-}
-
-fn check_trailer(snapshot: &Snapshot, meter: &Meter) -> Result<()> {
-    let path = snapshot.path().to_owned();
-    let Trailer::Present(found) = snapshot.trailer()? else {
-        return Err(Error::TrailerMissing { path });
-    };
-    meter.begin(Phase::Read, snapshot.pages_bytes());
-    let computed = snapshot.sha256(|bytes| {
-        meter.advance(bytes);
-        if meter.interrupted() {
-            return Err(Error::Interrupted);
-        }
-        Ok(())
-    })?;
-    if computed == found {
-        return Ok(());
-    }
-    let (found, computed) = (hex(&found), hex(&computed));
-    Err(Error::TrailerMismatch { path, found, computed })
 }
 
 /// What the etcdutl of that version counts and prints. From 3.6 on it fails where a record does

@@ -40,7 +40,7 @@ pub fn run(args: &GetArgs, global: Global) -> Result<Answer, Failure> {
     let meter = meter(&from, global)?;
     let receiver = Receiver::create(Arc::new(RealDisk), &target, None)
         .map_err(|error| Failure::core(&error, &asked))?;
-    let mut sink = Plaintext::new(Into(receiver), identities);
+    let mut sink = Plaintext::new(Sink(receiver), identities);
     let downloaded = wait(async {
         download(&store, &from.key, &mut sink, meter.clone()).await.map_err(unread(&from, &asked))
     })?;
@@ -101,9 +101,9 @@ fn publish(received: Received, meter: &SharedProgress) -> etcdprefix_core::Resul
 }
 
 /// Bytes for a receiver, whose errors come out as they went in.
-struct Into(Receiver);
+struct Sink(Receiver);
 
-impl Write for Into {
+impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.push(bytes).map_err(io::Error::other)?;
         Ok(bytes.len())

@@ -132,7 +132,7 @@ impl Places {
         let identity = identity.cloned().or_else(|| std::env::var_os(IDENTITY).map(Into::into));
         let identity = identity.filter(|file| !file.as_os_str().is_empty());
         *file = self.stand_in(location.clone(), false)?;
-        into(&location, file, &OpenArgs { identity }, global)
+        fetch(&location, file, &OpenArgs { identity }, global)
     }
 
     /// A name for a file of this machine; there is none yet.
@@ -196,7 +196,8 @@ fn is_there(store: &Store, location: &ObjectLocation) -> Result<bool, Failure> {
     Ok(found == Presence::There)
 }
 
-fn into(
+/// An object's plain bytes to a file of this machine, sound or not.
+fn fetch(
     location: &ObjectLocation,
     file: &Path,
     open: &OpenArgs,

@@ -4,7 +4,6 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread::{self, Builder};
 
-use etcdprefix_core::format::trailer::{Trailer, hex};
 use etcdprefix_core::options::default_threads;
 use etcdprefix_core::progress::{Phase, Progress};
 use etcdprefix_core::read::{ReadMode, Snapshot};
@@ -18,6 +17,7 @@ use crate::args::Global;
 use crate::args::store::PutArgs;
 use crate::command::Answer;
 use crate::command::facts::Facts;
+use crate::command::trailer;
 use crate::failure::Failure;
 use crate::hint::Asked;
 use crate::output;
@@ -76,26 +76,10 @@ fn examine(file: &Path, meter: &dyn Progress) -> Result<Facts> {
 /// The digest takes longer than all the rest, so that goes on beside it.
 fn both(snapshot: &Snapshot, meter: &dyn Progress) -> Result<(String, Status)> {
     thread::scope(|scope| {
-        let hashing = Builder::new().spawn_scoped(scope, || trailer(snapshot, meter));
+        let hashing = Builder::new().spawn_scoped(scope, || trailer::verify(snapshot, meter));
         let hashing = hashing.map_err(Error::io("start a thread for", snapshot.path()))?;
         let status = status(snapshot, default_threads(), meter);
         let sha256 = hashing.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         Ok((sha256, status?))
     })
-}
-
-fn trailer(snapshot: &Snapshot, meter: &dyn Progress) -> Result<String> {
-    let path = snapshot.path().to_owned();
-    let Trailer::Present(found) = snapshot.trailer()? else {
-        return Err(Error::TrailerMissing { path });
-    };
-    let computed = snapshot.sha256(|bytes| {
-        meter.advance(bytes);
-        if meter.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
-    })?;
-    let (found, computed) = (hex(&found), hex(&computed));
-    if found != computed {
-        return Err(Error::TrailerMismatch { path, found, computed });
-    }
-    Ok(computed)
 }
