@@ -28,7 +28,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Failure, Result};
 
 use classify::Position;
-use feed::{Break, Feed, present};
+use feed::{Break, Feed, is_compacted_at, present};
 use follow::Follower;
 use shared::Shared;
 
@@ -64,12 +64,38 @@ impl QuietWatch {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn start(dialer: &Dialer, endpoints: &[Endpoint]) -> Result<Self> {
+        Self::start_from(dialer, endpoints, None).await
+    }
+
+    /// As [`Self::start`], but with everything after `revision`, which lies in the past. What was
+    /// compacted since is an error or a gap. A lease that ended since then can't be asked for, so a
+    /// client's delete under it is taken for an expiry.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; [`Error::Member`] too if the next revision is compacted, or if it lies in
+    /// the future.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn start_after(
+        dialer: &Dialer,
+        endpoints: &[Endpoint],
+        revision: i64,
+    ) -> Result<Self> {
+        Self::start_from(dialer, endpoints, Some(revision)).await
+    }
+
+    async fn start_from(
+        dialer: &Dialer,
+        endpoints: &[Endpoint],
+        after: Option<i64>,
+    ) -> Result<Self> {
         if endpoints.is_empty() {
             return Err(Error::Usage("no endpoint to watch".into()));
         }
         let mut failures = Vec::new();
         for (index, endpoint) in endpoints.iter().enumerate() {
-            match begin(dialer, endpoint).await {
+            match begin(dialer, endpoint, after).await {
                 Ok((shared, feed)) => {
                     return Ok(Self::spawn(dialer, endpoints, index, shared, feed));
                 }
@@ -180,10 +206,23 @@ impl Drop for QuietWatch {
     }
 }
 
-async fn begin(dialer: &Dialer, endpoint: &Endpoint) -> Result<(Shared, Feed), Failure> {
+async fn begin(
+    dialer: &Dialer,
+    endpoint: &Endpoint,
+    after: Option<i64>,
+) -> Result<(Shared, Feed), Failure> {
     let connection = dialer.dial(endpoint).await?;
-    let (cluster_id, start) = present(&connection).await?;
-    let from = Position { revision: start + 1, counted: 0 };
+    let (cluster_id, present) = present(&connection).await?;
+    let start = after.unwrap_or(present);
+    if start > present {
+        let why = format!("it is at revision {present}, before {start}: another store");
+        return Err(Failure::Server(why));
+    }
+    let first = start + 1;
+    if start < present && is_compacted_at(&connection, first).await? {
+        return Err(Failure::Server(format!("compacted at {first}: its deletes can't be seen")));
+    }
+    let from = Position { revision: first, counted: 0 };
     match Feed::open(connection, from).await {
         Ok((feed, _)) => Ok((Shared::new(cluster_id, start), feed)),
         Err(Break::Failure(failure)) => Err(failure),

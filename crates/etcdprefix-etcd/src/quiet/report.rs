@@ -12,6 +12,8 @@ pub struct QuietReport {
     pub start_revision: i64,
     /// The last revision seen; that of the start if nothing happened.
     pub end_revision: i64,
+    /// Up to here everything is seen and judged; the last revision may still come in parts.
+    pub complete_revision: i64,
     /// How long the watch ran.
     pub seconds: f64,
     /// Whether it is proved that nobody wrote: no puts, no deletes but expiries, nothing

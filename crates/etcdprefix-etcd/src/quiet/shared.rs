@@ -96,6 +96,7 @@ impl Shared {
         QuietReport {
             start_revision: self.start_revision,
             end_revision: state.classifier.revision(),
+            complete_revision: state.classifier.complete(),
             seconds,
             quiet: tally.written.is_none() && state.gap.is_none(),
             puts: tally.puts,
@@ -140,6 +141,7 @@ mod tests {
         shared.state().classifier.take(&Change { revision: 6, key: b"k", kind: Kind::Put });
         shared.publish();
         assert_eq!((*shared.complete.borrow(), shared.report().end_revision), (5, 6));
+        assert_eq!(shared.report().complete_revision, 5);
         shared.state().classifier.set_whole();
         shared.publish();
         assert_eq!(*shared.complete.borrow(), 6);

@@ -138,6 +138,46 @@ fn writers_are_named() -> Result<()> {
 }
 
 #[test]
+fn a_watch_from_the_past_sees_who_wrote_since() -> Result<()> {
+    on_each(&[], |mut client, endpoint| async move {
+        let put = client.put("/snapshot", "v", None).await?;
+        let before = put.header().context("no header")?.revision();
+        let after = |revision| {
+            let endpoint = endpoint.clone();
+            async move {
+                let dialer = Dialer::new(ClientOptions::default())?;
+                QuietWatch::start_after(&dialer, &[endpoint], revision).await
+            }
+        };
+        assert!(after(before).await?.stop().await?.quiet);
+        leased(&mut client, 7, 1, 1, 10).await?;
+        let mut expired = 0;
+        while expired == 0 {
+            let watch = after(before + 1).await?;
+            let seen = watch.stop().await?;
+            assert!(seen.quiet, "{seen:?}");
+            expired = seen.expiries;
+        }
+        client.put("/late", "v", None).await?;
+        let seen = after(before + 1).await?.stop().await?;
+        assert_eq!(counts(&seen), [1, 0, 0, 1], "{seen:?}");
+        assert_eq!((seen.start_revision, seen.keys[0].key.as_str()), (before + 1, "/late"));
+        assert!(seen.may_have_writes_after(before + 2), "{seen:?}");
+        let of_another_store = after(before + 9).await.map(|_| ()).unwrap_err();
+        assert!(of_another_store.to_string().contains("another store"), "{of_another_store}");
+        client.compact(before + 2, None).await?;
+        for lost in [before, before + 1] {
+            let why = match after(lost).await {
+                Ok(watch) => watch.stop().await?.gap.unwrap_or_default(),
+                Err(error) => error.to_string(),
+            };
+            assert!(why.contains("compacted"), "{why}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn a_transaction_of_many_keys_is_counted_by_key() -> Result<()> {
     on_each(&[], |mut client, endpoint| async move {
         leased(&mut client, 7, 3_600, 1, 10).await?;
