@@ -285,7 +285,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn cause(&self) -> Option<&Cause> {
+    /// Why the store refused, if it did.
+    pub fn cause(&self) -> Option<&Cause> {
         self.refusal().map(|refusal| &refusal.cause)
     }
 
