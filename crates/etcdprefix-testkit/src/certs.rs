@@ -85,6 +85,11 @@ impl Authority {
         &self.certificate
     }
 
+    /// The authority's own key, in PEM (PKCS #8).
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// A certificate of a new key; good for servers and clients alike, since etcd's gateway is a client of
     /// its own server with the server's certificate.
     pub fn issue(&self, subject: Subject<'_>) -> Result<Identity> {

@@ -8,6 +8,7 @@
 //! [`cluster`] starts members with TLS and breaks them, [`proxy`] breaks what runs between a client
 //! and a member, and [`writer`] writes meanwhile. [`kubernetes`] puts a real kube-apiserver before such a server.
 //! [`stores`] has object stores, their official clients, and a front that breaks requests to them.
+//! [`hosts`] has master nodes that are reached over SSH.
 //!
 //! Without the feature `etcd` only what needs no server is here: [`bolt`], [`source`] and [`evil`], in a few
 //! seconds of building instead of minutes.
@@ -25,6 +26,8 @@ pub mod compare;
 pub mod evil;
 #[cfg(feature = "etcd")]
 pub mod hashkv;
+#[cfg(feature = "etcd")]
+pub mod hosts;
 #[cfg(feature = "etcd")]
 pub mod kubernetes;
 #[cfg(feature = "etcd")]

@@ -4,7 +4,9 @@ use std::env;
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+
+const OPENSSH: &str = "openssh-9.2p1";
 
 /// A provisioned version of etcd. Everything tested against real servers runs on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +79,28 @@ pub fn seaweedfs() -> Result<PathBuf> {
 /// A Python with the stores' official SDKs. The error tells how to provision it.
 pub fn python() -> Result<PathBuf> {
     provisioned("store-sdks-1.4.1", "python")
+}
+
+/// The folder that a host has below its own `/usr`. The error tells how to provision it.
+pub fn host_usr() -> Result<PathBuf> {
+    let sshd = provisioned(OPENSSH, "usr/sbin/sshd")?;
+    sshd.ancestors().nth(2).map(PathBuf::from).context("it was found in a folder")
+}
+
+/// `ssh`, `ssh-keygen` or `ip`: the machine's own, or the provisioned one.
+pub fn network_tool(program: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let own = env::split_paths(&path).map(|folder| folder.join(program));
+    match own.chain([format!("/usr/sbin/{program}").into()]).find(|path| path.is_file()) {
+        Some(own) => Ok(own),
+        None => provisioned(OPENSSH, &format!("bin/{program}")),
+    }
+}
+
+/// The folder with [`network_tool`]'s provisioned programs.
+pub fn network_tools() -> Result<PathBuf> {
+    let ssh = provisioned(OPENSSH, "bin/ssh")?;
+    ssh.parent().map(PathBuf::from).context("it was found in a folder")
 }
 
 fn provisioned(component: &str, program: &str) -> Result<PathBuf> {

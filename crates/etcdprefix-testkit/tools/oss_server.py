@@ -1,4 +1,4 @@
-"""A stand-in for OSS on loopback, for tests.
+"""A stand-in for OSS, for tests.
 
 Signatures (V1 and V4, in headers and in URLs) are checked with the signers of Alibaba's own package
 alibabacloud-oss-v2, so that the judge shares no code with the program under test. Objects are kept
@@ -12,6 +12,7 @@ CONFIG is a JSON file, read anew for every request:
   keys     {access key id: {"secret": ..., "token": null or ..., "deny": [operation, ...]}}
   referer  true to turn away presigned requests without a Referer
   versions true to ignore x-oss-forbid-overwrite, as a bucket that keeps versions does
+  address  where to listen, loopback by default; read at the start alone
   skew     seconds by which this server's clock is ahead
 Prints "port N" once it listens, then one line for each request, without its query.
 """
@@ -409,6 +410,8 @@ class Handler(BaseHTTPRequestHandler):
         )
 
 
-SERVER = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+with open(CONFIG) as file:
+    ADDRESS = json.load(file).get("address", "127.0.0.1")
+SERVER = ThreadingHTTPServer((ADDRESS, 0), Handler)
 print("port", SERVER.server_address[1], flush=True)
 SERVER.serve_forever()

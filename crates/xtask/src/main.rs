@@ -22,8 +22,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Fetch real etcd servers, protoc and the cargo tools into the cache folder, and build
-    /// kube-apiserver there.
+    /// Fetch real etcd servers, object stores, sshd, protoc and the cargo tools into the cache folder, and
+    /// build kube-apiserver there.
     Provision,
     /// Provision, then check, build, test, fuzz and bench everything; prints the time by stage.
     Test {

@@ -18,6 +18,7 @@ use etcd_client::Client;
 
 pub use auth::{READER, ROOT};
 use node::{Addresses, Node, State};
+pub(crate) use node::{HASTE, PATIENCE};
 pub use options::{ClusterOptions, Family, Security};
 
 use crate::certs::{Authority, Identity, Subject};

@@ -12,11 +12,11 @@ use crate::member::{Launch, Member};
 use crate::process::free_ports;
 
 /// Three members on two loaded cores must not depose their leader by themselves.
-const PATIENCE: [&str; 4] = ["--heartbeat-interval", "100", "--election-timeout", "1500"];
+pub const PATIENCE: [&str; 4] = ["--heartbeat-interval", "100", "--election-timeout", "1500"];
 
 /// By default a member is not added within five seconds of the last connection between members,
 /// and a user's password costs a tenth of a second.
-const HASTE: [&str; 3] = ["--strict-reconfig-check=false", "--bcrypt-cost", "4"];
+pub const HASTE: [&str; 3] = ["--strict-reconfig-check=false", "--bcrypt-cost", "4"];
 
 /// A member's place in the network.
 pub struct Addresses {

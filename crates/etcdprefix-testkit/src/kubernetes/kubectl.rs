@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,19 +20,36 @@ const LISTERS: usize = 3;
 /// A client of one server.
 pub struct Kubectl {
     program: PathBuf,
+    /// Empty if only the kubeconfig knows it.
+    server: String,
     flags: Vec<String>,
 }
 
 impl Kubectl {
     pub(super) fn new(port: u16, credentials: &Credentials) -> Result<Self> {
+        let server = format!("https://127.0.0.1:{port}");
         let flags = vec![
-            format!("--server=https://127.0.0.1:{port}"),
+            format!("--server={server}"),
             format!("--kubeconfig={}", credentials.kubeconfig().display()),
             format!("--certificate-authority={}", credentials.certificate().display()),
             // By server: a cache of another port's would be of another cluster.
             format!("--cache-dir={}", credentials.path("cache").display()),
         ];
-        Ok(Self { program: provisioned::kubernetes("kubectl")?, flags })
+        Ok(Self { program: provisioned::kubernetes("kubectl")?, server, flags })
+    }
+
+    /// The server's URL, unless only a kubeconfig knows it.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Of the server and the user that a file names; its cache is beside the file.
+    pub fn with(kubeconfig: &Path) -> Result<Self> {
+        let flags = vec![
+            format!("--kubeconfig={}", kubeconfig.display()),
+            format!("--cache-dir={}.cache", kubeconfig.display()),
+        ];
+        Ok(Self { program: provisioned::kubernetes("kubectl")?, server: String::new(), flags })
     }
 
     pub(super) fn command(&self, arguments: &[&str]) -> Command {

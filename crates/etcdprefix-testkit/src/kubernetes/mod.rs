@@ -19,7 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Of a server that listens on loopback only, for the time of a test.
@@ -45,6 +45,19 @@ impl Credentials {
         });
         fs::write(credentials.kubeconfig(), config.to_string())?;
         Ok(credentials)
+    }
+
+    /// A kubeconfig that needs no flags beside it, for a server that was started with these.
+    pub fn kubeconfig_for(&self, kubectl: &Kubectl) -> Result<PathBuf> {
+        let text = fs::read_to_string(self.kubeconfig())?;
+        let mut config: Value = serde_json::from_str(&text)?;
+        let cluster =
+            json!({"server": kubectl.server(), "certificate-authority": self.certificate()});
+        config["clusters"] = json!([{"name": "own", "cluster": cluster}]);
+        config["contexts"][0]["context"]["cluster"] = "own".into();
+        let path = self.path("kubeconfig-for-others");
+        fs::write(&path, config.to_string())?;
+        Ok(path)
     }
 
     fn path(&self, name: &str) -> PathBuf {

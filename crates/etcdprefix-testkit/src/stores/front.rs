@@ -2,13 +2,15 @@
 //! of its own, or breaks off in the middle of a body. All else passes untouched, signatures too.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Result;
+
+use crate::process::LOOPBACK;
 
 /// How soon a held request sees that it may go on.
 const STEP: Duration = Duration::from_millis(10);
@@ -83,7 +85,12 @@ struct Shared {
 impl Front {
     /// Before the store at `target`, a `host:port`.
     pub fn start(target: &str) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        Self::start_at(LOOPBACK, target)
+    }
+
+    /// The same at an address of this machine, such as the one that test hosts reach.
+    pub fn start_at(host: IpAddr, target: &str) -> Result<Self> {
+        let listener = TcpListener::bind((host, 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             target: target.to_owned(),
@@ -193,7 +200,7 @@ impl Shared {
                 io::copy(&mut server.take(after as u64), &mut client).map(drop)
             }
             Some(Act::HideHeaders(names)) => without(names, server, client),
-            _ => io::copy(&mut server, &mut client).map(drop),
+            _ => without(&[], server, client),
         }
     }
 
@@ -242,12 +249,14 @@ fn one_request(head: &str) -> String {
     format!("{}\r\nConnection: close\r\n\r\n", kept.join("\r\n"))
 }
 
+/// A client that is not told that the connection closes may send its next request into it.
 fn without(names: &[&str], server: TcpStream, mut client: &TcpStream) -> io::Result<()> {
     let mut reader = BufReader::new(server);
     let head = read_head(&mut reader)?;
     let name = |line: &str| line.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    let kept = head.split_inclusive("\r\n").filter(|line| !names.contains(&&*name(line)));
-    client.write_all(kept.collect::<String>().as_bytes())?;
+    let is_kept = |line: &&str| !names.contains(&&*name(line)) && name(line) != "connection";
+    let kept: Vec<&str> = head.lines().filter(|line| !line.is_empty()).filter(is_kept).collect();
+    client.write_all(format!("{}\r\nConnection: close\r\n\r\n", kept.join("\r\n")).as_bytes())?;
     io::copy(&mut reader, &mut client).map(drop)
 }
 

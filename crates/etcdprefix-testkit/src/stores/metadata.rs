@@ -1,7 +1,7 @@
 //! The metadata of an ECS or EC2 instance with a role, played.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Key;
+use crate::process::LOOPBACK;
 
 /// A running service; it ends with the process.
 pub struct Metadata {
@@ -19,7 +20,12 @@ pub struct Metadata {
 impl Metadata {
     /// Of an instance whose role has this key for so long.
     pub fn start(key: &Key, left: Duration) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        Self::start_at((LOOPBACK, 0).into(), key, left)
+    }
+
+    /// The same at an address of this machine, such as the one that test hosts reach.
+    pub fn start_at(at: SocketAddr, key: &Key, left: Duration) -> Result<Self> {
+        let listener = TcpListener::bind(at)?;
         let address = listener.local_addr()?.to_string();
         let role = Arc::new(role(key, left)?);
         // It owns nothing but its socket.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{BUCKET, Key, Sdk, settle};
-use crate::process::Process;
+use crate::process::{LOOPBACK, Process};
 use crate::provisioned::python;
 
 /// A running server; ended on drop.
@@ -27,8 +28,13 @@ impl OssServer {
 
     /// With an empty bucket and one key that may do everything.
     pub fn start() -> Result<Self> {
+        Self::start_at(LOOPBACK)
+    }
+
+    /// The same at an address of this machine, such as the one that test hosts reach.
+    pub fn start_at(host: IpAddr) -> Result<Self> {
         let (folder, key) = (TempDir::new()?, Key::new("LTAIfull", "full-s3cr3t-full"));
-        let config = json!({"region": Self::REGION, "bucket": BUCKET, "keys": {}});
+        let config = json!({"region": Self::REGION, "bucket": BUCKET, "keys": {}, "address": host});
         let (path, log) = (folder.path().join("config.json"), folder.path().join("log"));
         fs::write(&path, config.to_string())?;
         let mut command = Command::new(python()?);
@@ -39,7 +45,7 @@ impl OssServer {
         let port = settle(&mut process, &log, |log| {
             log.lines().find_map(|line| line.strip_prefix("port ")?.parse::<u16>().ok())
         })?;
-        let address = format!("127.0.0.1:{port}");
+        let address = SocketAddr::new(host, port).to_string();
         let config = std::sync::Mutex::new(config);
         let this = Self { _process: process, address, config, folder, key };
         this.allow(&this.key, &[])?;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -40,9 +40,18 @@ impl S3Server {
 
     /// The same, with this certificate at [`S3Server::tls_address`] too.
     pub fn start_with(others: &[(Key, &[&str])], tls: Option<&Identity>) -> Result<Self> {
+        Self::start_at(LOOPBACK, others, tls)
+    }
+
+    /// The same at an address of this machine, such as the one that test hosts reach.
+    pub fn start_at(
+        host: IpAddr,
+        others: &[(Key, &[&str])],
+        tls: Option<&Identity>,
+    ) -> Result<Self> {
         let mut error = None;
         for _ in 0..PORT_TRIES {
-            match Self::launch(others, tls) {
+            match Self::launch(host, others, tls) {
                 Ok(server) => return Ok(server),
                 Err(why) => error = Some(why),
             }
@@ -50,16 +59,16 @@ impl S3Server {
         Err(error.context("never tried")?)
     }
 
-    fn launch(others: &[(Key, &[&str])], tls: Option<&Identity>) -> Result<Self> {
+    fn launch(host: IpAddr, others: &[(Key, &[&str])], tls: Option<&Identity>) -> Result<Self> {
         let (folder, key) = (TempDir::new()?, Key::new("AKIAFULL", "full-s3cr3t-full"));
         let all: &[&str] = &["Admin", "Read", "Write", "List"];
         let users = others.iter().map(|(key, rights)| (key, *rights)).chain([(&key, all)]);
         let users: Vec<Value> = users.map(|(key, rights)| identity(key, rights)).collect();
         let config = folder.path().join("s3.json");
         fs::write(&config, json!({"identities": users}).to_string())?;
-        let ports = free_ports(LOOPBACK, 9)?;
+        let ports = free_ports(host, 9)?;
         let log = folder.path().join("log");
-        let mut command = command(&folder, &ports)?;
+        let mut command = command(&folder, host, &ports)?;
         if let Some(tls) = tls {
             command.arg(format!("-s3.port.https={}", ports[8]));
             command.arg(format!("-s3.cert.file={}", tls.certificate().display()));
@@ -67,7 +76,8 @@ impl S3Server {
         }
         let mut process = Process(command.spawn().context("cannot start weed")?);
         let sockets = sockets(&ports);
-        let [address, tls_address] = [6, 8].map(|port| format!("127.0.0.1:{}", ports[port]));
+        let [address, tls_address] =
+            [6, 8].map(|port| SocketAddr::new(host, ports[port]).to_string());
         settle(&mut process, &log, |_| answers(&address).then_some(()))?;
         let this = Self { _process: process, address, tls_address, key, _folder: folder, sockets };
         this.sdk().run("make", &[])?;
@@ -117,12 +127,13 @@ fn identity(key: &Key, rights: &[&str]) -> Value {
 
 /// Every port and folder is ours; by default it would also listen on fixed ports, leave sockets in
 /// the system's folder for them, and report to its makers.
-fn command(folder: &TempDir, ports: &[u16]) -> Result<Command> {
+fn command(folder: &TempDir, host: IpAddr, ports: &[u16]) -> Result<Command> {
     let log = File::create(folder.path().join("log"))?;
     let data = folder.path().join("data");
     fs::create_dir(&data)?;
     let mut command = Command::new(seaweedfs()?);
-    command.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"]);
+    command.arg("server").arg(format!("-ip={host}")).arg(format!("-ip.bind={host}"));
+    command.arg("-master.telemetry=false");
     command.args(["-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
     command.args(["-master.volumeSizeLimitMB=1024", "-s3.autoCreateBucket=false"]);
     let names = ["master.port", "volume.port", "filer.port", "s3.port"];

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod comparison;
+mod hosts;
 mod oracle;
 mod proxy;
 mod writer;

@@ -6,6 +6,7 @@
 mod cargo_tools;
 mod debian;
 mod kubernetes;
+mod openssh;
 mod python;
 mod scratch;
 
@@ -34,6 +35,8 @@ enum Origin {
     Packages { pins: &'static [&'static str] },
     /// kube-apiserver built from a Debian source package, and the kubectl of its packages.
     Kubernetes,
+    /// What a namespace needs to be a host that is reached over SSH.
+    Openssh,
     /// A cargo subcommand, built from its locked sources.
     CargoTool,
 }
@@ -98,6 +101,12 @@ const COMPONENTS: &[Component] = &[
         version: "1.20.2",
         probe: &["kube-apiserver", "--version"],
         origin: Origin::Kubernetes,
+    },
+    Component {
+        name: "openssh-9.2p1",
+        version: "9.2p1",
+        probe: &["bin/version"],
+        origin: Origin::Openssh,
     },
     Component {
         name: "seaweedfs-4.48",
@@ -214,6 +223,7 @@ fn fetch(component: &Component, scratch: &Path, fresh: &Path) -> Result<()> {
             Ok(())
         }
         Origin::Kubernetes => kubernetes::build(scratch, fresh),
+        Origin::Openssh => openssh::unpack(scratch, fresh),
         Origin::Packages { pins } => {
             python::install(pins, &fresh.join("packages"))?;
             let program = fresh.join("python");
