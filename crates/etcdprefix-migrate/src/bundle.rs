@@ -1,0 +1,73 @@
+//! What the managed side needs: the template's JSON, with its names and its encoding.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// Text that no `Debug` shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sensitive(Zeroizing<String>);
+
+impl Sensitive {
+    /// Text to be kept from sight.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text, for the one place where it must go.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Sensitive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+impl Serialize for Sensitive {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sensitive {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// Keys as base64 without line breaks, and the URL of the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// `sa.key`: signs service account tokens.
+    pub sakey: Sensitive,
+    /// `sa.pub`: proves them.
+    pub sapub: Sensitive,
+    /// `front-proxy-ca.crt`.
+    pub frontcrt: Sensitive,
+    /// `front-proxy-ca.key`.
+    pub frontkey: Sensitive,
+    /// Where the rewritten snapshot is fetched: whoever has it has all of the cluster.
+    pub oss_url: Sensitive,
+}
+
+/// What targets outside ACK need beside it, base64 too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extra {
+    /// `ca.crt`.
+    pub cacrt: Sensitive,
+    /// `ca.key`.
+    pub cakey: Sensitive,
+    /// The API server's EncryptionConfiguration, if it has one.
+    pub encryption_config: Option<Sensitive>,
+}
+
+impl Bundle {
+    /// One line of JSON, as the template's `sign` file.
+    pub fn to_json(&self) -> Zeroizing<String> {
+        Zeroizing::new(serde_json::to_string(self).unwrap_or_default())
+    }
+}
