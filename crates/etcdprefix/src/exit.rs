@@ -1,6 +1,9 @@
 //! The exit status, which is all that an orchestration reads. docs/cli-contract.md has the same
 //! table; a test compares them.
 
+#[cfg(feature = "migrate")]
+mod migrate;
+
 use std::fmt::Write;
 
 use etcdprefix_core::error::BusyReason;
@@ -54,10 +57,22 @@ exits! {
     Refused = 22, "a member refused: TLS, certificate, user, role";
     Broken = 23, "a stream or answer of a member or store broke off, stalled or never came";
     Differs = 24, "members hold different data, or the saved file is not all that they hold";
-    Written = 25, "somebody writes (endpoint quiet)";
+    Written = 25, "somebody writes (endpoint quiet, migrate run)";
     StoreRefused = 26, "the store refused: key, policy, region, clock, Referer, no such object or bucket";
     NoCredentials = 27, "no credentials for the store, or they end too early (--shorter-ok)";
     StoreDiffers = 28, "the store holds other bytes than were sent, or it could not be proved";
+    HostUnreachable = 29, "a host can't be reached, or doesn't let us in: ssh, its key, sudo, our binary";
+    HostBusy = 30, "another migration or step holds a host (--take-over)";
+    NotReady = 31, "checks speak against the migration, or a host is not as it has to be";
+    NotRehearsed = 32, "this very migration was not rehearsed within the hour (--skip-rehearsal)";
+    StillRunning = 33, "the control plane did not stop in time; it was put back";
+    OutOfTime = 34, "a step on a host was ended at its time limit";
+    Awake = 35, "a host was awake again before the end: its timer woke it";
+    NotOverwritten = 36, "waking would overwrite a file that differs: both are left, and named";
+    HandedOut = 37, "the bundle is handed out: nothing wakes any more (--managed-side-never-started)";
+    NotRewritten = 38, "a host refused to rewrite the snapshot, or failed to";
+    Kubernetes = 39, "the Kubernetes API can't be asked, or refuses";
+    NotRolledBack = 40, "NOT ALL HOSTS ARE AS BEFORE: somebody has to look at them (migrate status)";
     Interrupted = 130, "interrupted; the target is as it was (an object: the message says)";
 }
 

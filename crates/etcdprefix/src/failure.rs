@@ -10,6 +10,8 @@ use etcdprefix_core::Error;
 use crate::exit::Exit;
 #[cfg(feature = "live")]
 use crate::hint::live::live_hint;
+#[cfg(feature = "migrate")]
+use crate::hint::migrate::{migration_hint, step_hint};
 #[cfg(feature = "store")]
 use crate::hint::store::store_hint;
 use crate::hint::{Asked, hint};
@@ -80,6 +82,44 @@ impl Failure {
         match source.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(error) => Self::core(error, asked),
             None => Self::temporary(source, asked),
+        }
+    }
+
+    /// An error of the orchestrator's. What was done about it is told behind its cause, and what to
+    /// try is the cause's.
+    #[cfg(feature = "migrate")]
+    pub fn migration(error: &etcdprefix_migrate::Error) -> Self {
+        use etcdprefix_migrate::Error as Migration;
+        let behind = |why: &Migration, words: String| {
+            let cause = Self::migration(why);
+            Self { message: format!("{}; {words}", cause.message), ..cause }
+        };
+        let told = match error {
+            Migration::RolledBack(why) => {
+                behind(why, "every host is awake again, as before".into())
+            }
+            Migration::LeftAsIs(why) => behind(why, "the hosts are left as they are".into()),
+            Migration::NotRolledBack { why, rollback } => {
+                behind(why, format!("and then: {rollback}"))
+            }
+            error => Self::new(Exit::Failed, error.to_string(), None).advised(),
+        };
+        Self { exit: Exit::of_migration(error), hint: migration_hint(error).or(told.hint), ..told }
+    }
+
+    /// An error of a step on this host.
+    #[cfg(feature = "migrate")]
+    pub fn step(error: &etcdprefix_migrate::NodeError) -> Self {
+        let told = Self::new(Exit::of_step(error), error.to_string(), None).advised();
+        Self { hint: told.hint.or(step_hint(error)), ..told }
+    }
+
+    /// Takes what the message itself says to try for the hint.
+    #[cfg(feature = "migrate")]
+    fn advised(self) -> Self {
+        match self.message.split_once("; try: ") {
+            Some((message, hint)) => Self::new(self.exit, message, Some(hint.into())),
+            None => self,
         }
     }
 

@@ -17,6 +17,10 @@ fn moved(words: &[OsString]) -> Option<Vec<OsString>> {
     let (program, rest) = words.split_first()?;
     let group = rest.iter().position(|word| COMMANDS.iter().any(|(group, _)| word == group))?;
     let (before, rest) = rest.split_at(group);
+    // `node snapshot` is another command.
+    if before.iter().any(|word| word == "node") {
+        return None;
+    }
     let (group, rest) = rest.split_first()?;
     let (_, commands) = COMMANDS.iter().find(|(name, _)| group == name)?;
     let command = rest.iter().position(|word| commands.iter().any(|command| word == command))?;
@@ -77,6 +81,7 @@ mod tests {
             "p snapshot save f --endpoints a",
             "p --endpoints=a snapshot",
             "p snap endpoint status",
+            "p --quiet node snapshot --run save",
         ] {
             assert_eq!(line(given), given);
         }

@@ -41,7 +41,8 @@ impl Command {
             Self::Verify(args) => Files::reading([&mut args.source, &mut args.output]),
             Self::Snapshot(SnapshotCommand::Status(args)) => Files::reading([&mut args.file]),
             Self::Snapshot(SnapshotCommand::Save(args)) => args.files(),
-            Self::Endpoint(_) | Self::Store(_) | Self::Completion { .. } => Files::default(),
+            Self::Endpoint(_) | Self::Store(_) => Files::default(),
+            Self::Migrate(_) | Self::Node(_) | Self::Completion { .. } => Files::default(),
         }
     }
 }

@@ -8,7 +8,9 @@ mod etcdctl;
 pub mod files;
 pub mod go;
 pub mod hashkv;
+pub mod migrate;
 pub mod names;
+pub mod node;
 pub mod reach;
 pub mod save;
 pub mod snapshot;
@@ -28,7 +30,9 @@ use change_prefix::ChangePrefixArgs;
 use check::CheckArgs;
 use endpoint::EndpointCommand;
 use hashkv::HashKvArgs;
+use migrate::MigrateCommand;
 use names::Name;
+use node::NodeCommand;
 use save::SaveArgs;
 use snapshot::StatusArgs;
 use store::StoreCommand;
@@ -99,6 +103,8 @@ Examples:
   etcdprefix endpoint status --cluster
   etcdprefix store put c123.db oss://backups/c123.db --region cn-hangzhou
   etcdprefix store presign oss://backups/c123.db --region cn-hangzhou
+  etcdprefix migrate rehearse --config c123.yaml
+  etcdprefix migrate run --config c123.yaml
 
 ";
 
@@ -127,6 +133,20 @@ pub enum Command {
     Store(StoreCommand),
     /// Prove that one snapshot is another with its prefix changed, whoever made it
     Verify(VerifyArgs),
+    /// Move a cluster's control plane: sleep, snapshot, rewrite, presigned URL; or as it was
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = migrate::ABOUT.to_owned() + &exit::help()
+    )]
+    Migrate(MigrateCommand),
+    /// One step of a migration, on this host
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = node::ABOUT.to_owned() + &exit::help()
+    )]
+    Node(NodeCommand),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  etcdprefix completion bash > /etc/bash_completion.d/etcdprefix"

@@ -10,6 +10,11 @@ mod live;
 #[cfg(not(feature = "live"))]
 #[path = "offline.rs"]
 mod live;
+#[cfg(feature = "migrate")]
+mod migrate;
+#[cfg(not(feature = "migrate"))]
+#[path = "stationary.rs"]
+mod migrate;
 mod snapshot_status;
 #[cfg(feature = "store")]
 pub mod store;
@@ -69,6 +74,8 @@ fn dispatch(command: Command, global: Global, places: &Places) -> Result<Answer,
         }
         Command::Endpoint(command) => live::endpoint(&command, global),
         Command::Store(command) => store::run(&command, global),
+        Command::Migrate(command) => migrate::run(&command, global),
+        Command::Node(command) => migrate::node(&command, global),
         Command::Completion { shell } => Ok(completion::run(shell).into()),
     }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "live")]
 pub mod live;
+#[cfg(feature = "migrate")]
+pub mod migrate;
 #[cfg(feature = "store")]
 pub mod store;
 

@@ -7,6 +7,8 @@ pub mod human;
 pub mod humanize;
 #[cfg(feature = "live")]
 pub mod members;
+#[cfg(feature = "migrate")]
+pub mod migrate;
 pub mod outcome;
 pub mod progress;
 #[cfg(feature = "live")]

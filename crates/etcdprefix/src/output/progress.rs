@@ -128,14 +128,15 @@ impl Shared {
     }
 }
 
-/// A terminal that can move its cursor gets the bar.
-fn display() -> Box<dyn Display> {
+/// Whether stderr is a terminal that can move its cursor.
+pub fn is_terminal() -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    if std::io::stderr().is_terminal() && !dumb {
-        Box::new(bar::Bar::default())
-    } else {
-        Box::new(log::Log)
-    }
+    std::io::stderr().is_terminal() && !dumb
+}
+
+/// Such a terminal gets the bar.
+fn display() -> Box<dyn Display> {
+    if is_terminal() { Box::new(bar::Bar::default()) } else { Box::new(log::Log) }
 }
 
 fn show(shared: Arc<Shared>, mut display: Box<dyn Display>) -> (Sender<()>, JoinHandle<()>) {

@@ -16,11 +16,17 @@ mod results;
 mod pipes;
 // Disks that are full, read-only or elsewhere.
 mod disks;
-// What the build without network code says of the commands that need it.
-#[cfg(not(feature = "live"))]
+// What builds without network code say of the commands that need it.
+#[cfg(not(feature = "migrate"))]
 mod offline;
 // Killed, stopped, deprived of its input.
 mod kills;
+
+// `migrate` and `node`, as far as they go without hosts.
+#[cfg(feature = "migrate")]
+mod migrate;
+#[cfg(feature = "migrate")]
+mod node_steps;
 
 // `verify`: its forms, its refusals and its exit code.
 mod verify;

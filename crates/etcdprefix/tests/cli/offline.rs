@@ -1,5 +1,6 @@
 use crate::support::Folder;
 
+#[cfg(not(feature = "live"))]
 #[test]
 fn commands_for_live_members_tell_where_the_full_build_is() {
     let folder = Folder::with("s-3.5.1.db");
@@ -44,6 +45,34 @@ fn commands_for_object_stores_tell_where_the_full_build_is() {
     assert_eq!(folder.names(), ["snap.db"]);
 }
 
+#[test]
+fn commands_of_the_migration_tell_where_the_full_build_is() {
+    let folder = Folder::with("s-3.5.1.db");
+    for line in [
+        "migrate rehearse --config c1.yaml",
+        "migrate run --cluster-id c1 --host m1 --store oss://b/",
+        "migrate resume",
+        "migrate rollback",
+        "migrate status",
+        "migrate finish",
+        "migrate presign",
+        "migrate aftercare",
+        "node status",
+        "node preflight",
+        "node sleep --cluster-id c1",
+        "node wake --cluster-id c1",
+        "node step",
+    ] {
+        assert_eq!(
+            folder.run(&format!("etcdprefix {line}")).failed(2),
+            "this build has no code for migrations; \
+             try: a full build: cargo install --path crates/etcdprefix --features full",
+            "{line}"
+        );
+    }
+    assert_eq!(folder.names(), ["snap.db"]);
+}
+
 /// A line is read alike by both builds.
 #[test]
 fn wrong_words_are_told_before_that() {
@@ -54,4 +83,6 @@ fn wrong_words_are_told_before_that() {
     assert!(error.failed(2).contains("no duration such as 5s"));
     let error = folder.run("etcdprefix store put snap.db");
     assert!(error.failed(2).contains("<URL>"));
+    let error = folder.run("etcdprefix migrate run --bundle-extra");
+    assert!(error.failed(2).contains("--recipient <AGE>"));
 }

@@ -37,5 +37,8 @@ mod trust;
 // `store`, and files of other commands that are in object stores.
 #[cfg(feature = "store")]
 mod store;
+// `migrate` and `node` over SSH: hosts with etcd and a control plane, stores, faults.
+#[cfg(feature = "migrate")]
+mod migrate;
 // Runs the command; proves a rewritten snapshot.
 mod support;

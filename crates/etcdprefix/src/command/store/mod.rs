@@ -13,6 +13,8 @@ mod verify;
 
 pub use get::Fetched;
 pub use places::Places;
+#[cfg(feature = "migrate")]
+pub use reach::recipients;
 pub use send::Sent;
 
 use std::path::Path;
