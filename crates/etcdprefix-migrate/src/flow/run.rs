@@ -63,10 +63,17 @@ async fn begin(session: &Session<'_>, options: &RunOptions, locked: bool) -> Res
         return Err(error);
     };
     // Of a run that slept before: what it uploaded goes, and nobody sleeps unseen.
-    match wake_all(session, Some(&story), Lifting::NotHandedOut, false).await {
-        Ok(_) => Err(Error::RolledBack(Box::new(error))),
+    Err(put_back(session, Some(&story), error).await)
+}
+
+/// Wakes all hosts because of an error, which then says whether they are as before.
+async fn put_back(session: &Session<'_>, story: Option<&Story>, error: Error) -> Error {
+    session.mark_if_possible(Mark::RollingBack { why: error.to_string() });
+    session.show(Event::Warning(format!("{error}; waking all hosts")));
+    match wake_all(session, story, Lifting::NotHandedOut, false).await {
+        Ok(_) => Error::RolledBack(Box::new(error)),
         Err(rollback) => {
-            Err(Error::NotRolledBack { why: Box::new(error), rollback: rollback.to_string() })
+            Error::NotRolledBack { why: Box::new(error), rollback: rollback.to_string() }
         }
     }
 }
@@ -107,14 +114,7 @@ async fn go_on(
     if options.no_rollback && !session.is_fencing() {
         return Err(Error::LeftAsIs(Box::new(error)));
     }
-    session.mark_if_possible(Mark::RollingBack { why: error.to_string() });
-    session.show(Event::Warning(format!("{error}; waking all hosts")));
-    match wake_all(session, story.as_ref(), Lifting::NotHandedOut, false).await {
-        Ok(_) => Err(Error::RolledBack(Box::new(error))),
-        Err(rollback) => {
-            Err(Error::NotRolledBack { why: Box::new(error), rollback: rollback.to_string() })
-        }
-    }
+    Err(put_back(session, story.as_ref(), error).await)
 }
 
 async fn until_handed_out(
