@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use etcdprefix_core::progress::Silent;
+use etcdprefix_store::{Recipients, encrypt};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
 
 /// Text that no `Debug` shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,6 +56,34 @@ pub struct Bundle {
     pub frontkey: Sensitive,
     /// Where the rewritten snapshot is fetched: whoever has it has all of the cluster.
     pub oss_url: Sensitive,
+}
+
+/// As a bundle's file has it: the template's JSON in one line, what `--bundle-extra` adds behind it, all of
+/// it encrypted if it is for somebody.
+///
+/// # Errors
+/// [`Error::Usage`] if it can't be encrypted.
+pub fn written(
+    bundle: &Bundle,
+    extra: Option<&Extra>,
+    recipients: Option<&Recipients>,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let json = serde_json::to_vec(&Written { bundle, extra });
+    let mut json = Zeroizing::new(json.map_err(|error| Error::Usage(error.to_string()))?);
+    json.push(b'\n');
+    let Some(recipients) = recipients else { return Ok(json) };
+    let mut sealed = Zeroizing::new(Vec::new());
+    let done = encrypt(&mut json.as_slice(), &mut *sealed, recipients, &Silent);
+    done.map_err(|error| Error::Usage(format!("the bundle can't be encrypted: {error}")))?;
+    Ok(sealed)
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    bundle: &'a Bundle,
+    #[serde(flatten)]
+    extra: Option<&'a Extra>,
 }
 
 /// What targets outside ACK need beside it, base64 too.

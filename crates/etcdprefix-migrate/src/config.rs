@@ -141,8 +141,12 @@ impl Config {
     /// # Errors
     /// [`Error::Usage`].
     pub fn parse(text: &str) -> Result<Self> {
-        let config: Self =
-            serde_saphyr::from_str(text).map_err(|error| Error::Usage(error.to_string()))?;
+        let config: Self = serde_saphyr::from_str(text).map_err(|error| {
+            // Below the first line it draws the place.
+            let drawn = error.to_string();
+            let first = drawn.lines().next().unwrap_or_default();
+            Error::Usage(first.trim_start_matches("error: ").to_owned())
+        })?;
         config.check()?;
         Ok(config)
     }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::calls::{Step, unexpected};
 use super::lock::unlock_all;
 use super::session::Session;
-use super::undo::{GO_ON_BACK, find, keeps, remove_superseded, same_hosts};
+use super::undo::{GO_ON_BACK, keeps, remove_superseded, same_hosts};
 use super::{Finished, HostReport, Phase, Presigned, Setup, Status};
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
@@ -123,7 +123,7 @@ pub async fn presign(setup: &Setup) -> Result<Presigned> {
     let none = || Error::Usage("no bundle is handed out: there is nothing to sign".into());
     let story = story.ok_or_else(none)?;
     let (object, name) = story.object.clone().ok_or_else(none)?;
-    let host = find(setup, &name).ok_or_else(none)?;
+    let host = setup.host(&name).ok_or_else(none)?;
     let session = Session::new(setup, &journal, Some(&story.run));
     session.set_attempt(story.attempt);
     let store = StoreAccess { url: object.clone(), ..setup.config.store.clone() };

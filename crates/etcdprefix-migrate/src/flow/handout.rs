@@ -3,9 +3,7 @@
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
-use etcdprefix_core::progress::Silent;
-use etcdprefix_store::{Recipients, encrypt};
-use serde::Serialize;
+use etcdprefix_store::Recipients;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
@@ -15,7 +13,7 @@ use super::plan::Plan;
 use super::results::Outputs;
 use super::session::{Session, all};
 use super::{HandedOut, RunOptions, Setup};
-use crate::bundle::{Bundle, Extra};
+use crate::bundle::written;
 use crate::error::{Error, NodeError, NodeErrorKind, Result};
 use crate::journal::{Mark, stage_private, sync_folder};
 use crate::protocol::{Bundled, QuietRequest, Request, Response};
@@ -57,13 +55,7 @@ impl<'a> Bundling<'a> {
     /// # Errors
     /// [`Error::File`]; [`Error::Usage`] if it can't be encrypted.
     pub fn stage(&self, bundled: &Bundled) -> Result<Staged<'_>> {
-        let json = Written { bundle: &bundled.bundle, extra: bundled.extra.as_ref() };
-        let json = serde_json::to_vec(&json).map_err(|error| Error::Usage(error.to_string()))?;
-        let mut bytes = Zeroizing::new(json);
-        bytes.push(b'\n');
-        if let Some(recipients) = self.recipients {
-            bytes = Zeroizing::new(sealed(&bytes, recipients)?);
-        }
+        let bytes = written(&bundled.bundle, bundled.extra.as_ref(), self.recipients)?;
         let reserved = self.reserve(bytes.len())?;
         Ok(Staged { bundling: self, bytes, reserved })
     }
@@ -97,22 +89,6 @@ impl Staged<'_> {
         file.persist(path).map_err(|error| failed()(error.error))?;
         sync_folder(path.parent().unwrap_or(Path::new("/")))
     }
-}
-
-/// The template's JSON, and what `--bundle-extra` adds.
-#[derive(Serialize)]
-struct Written<'a> {
-    #[serde(flatten)]
-    bundle: &'a Bundle,
-    #[serde(flatten)]
-    extra: Option<&'a Extra>,
-}
-
-fn sealed(json: &[u8], recipients: &Recipients) -> Result<Vec<u8>> {
-    let mut sealed = Vec::new();
-    let done = encrypt(&mut &json[..], &mut sealed, recipients, &Silent);
-    done.map_err(|error| Error::Usage(format!("the bundle can't be encrypted: {error}")))?;
-    Ok(sealed)
 }
 
 /// Disarms all timers and forbids to wake, each confirmed.

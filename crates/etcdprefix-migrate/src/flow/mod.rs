@@ -54,6 +54,13 @@ pub struct Setup {
     pub interrupted: Arc<AtomicBool>,
 }
 
+impl Setup {
+    /// By its name.
+    fn host(&self, name: &str) -> Option<&Arc<dyn Host>> {
+        self.hosts.iter().find(|host| host.name() == name)
+    }
+}
+
 /// How to run.
 #[derive(Clone, Default)]
 pub struct RunOptions {

@@ -120,7 +120,7 @@ fn begun_before<'s>(
     story: &'s Story,
 ) -> Option<(&'s str, Arc<dyn Host>)> {
     let (object, name) = story.object.as_ref()?;
-    let host = session.setup.hosts.iter().find(|host| host.name() == name)?;
+    let host = session.setup.host(name)?;
     Some((object, Arc::clone(host)))
 }
 

@@ -270,7 +270,7 @@ async fn hand_out_again(
     let lost = || Error::HandedOut("the journal tells of no snapshot: ask a person".into());
     let snapshot = story.snapshot.clone().ok_or_else(lost)?;
     let (_, name) = story.object.as_ref().ok_or_else(lost)?;
-    let host = session.setup.hosts.iter().find(|host| host.name() == name).ok_or_else(lost)?;
+    let host = session.setup.host(name).ok_or_else(lost)?;
     let bundled = bundle(session, plan, host, &snapshot).await?;
     let staged = bundling.stage(&bundled)?;
     fence(session).await?;

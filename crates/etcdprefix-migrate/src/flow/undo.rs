@@ -1,7 +1,6 @@
 //! Everything as it was: the hosts awake, the object gone, the locks given back.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures_util::future::join;
 
@@ -13,7 +12,6 @@ use super::session::Session;
 use super::view::Event;
 use super::{Phase, RollbackOptions, RolledBack, Setup};
 use crate::error::{Error, NodeErrorKind, Result};
-use crate::host::Host;
 use crate::journal::{Journal, Mark, Story};
 use crate::protocol::{LiftFence, ObjectAccess, Request, Response, StoreAccess, WakeRequest};
 
@@ -254,9 +252,4 @@ async fn unpublish(session: &Session<'_>, object: &str) -> Result<()> {
 /// Whether snapshots are to be kept on their host.
 pub fn keeps(story: Option<&Story>) -> bool {
     story.is_some_and(|story| story.keep)
-}
-
-/// For a host by name.
-pub fn find<'a>(setup: &'a Setup, name: &str) -> Option<&'a Arc<dyn Host>> {
-    setup.hosts.iter().find(|host| host.name() == name)
 }
