@@ -1,10 +1,11 @@
 //! `cargo xtask test`: everything that must hold before a change lands, in the order that finds
 //! a fault soonest. Stops at the first failure and prints the time by stage either way.
 
-use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use anyhow::{Result, bail};
 
@@ -96,8 +97,20 @@ fn clippy(root: &Path) -> Result<()> {
 
 /// What the offline build does where it has no code is tested apart, with the same dependencies.
 fn test(root: &Path) -> Result<()> {
-    cargo(root, &["test", "--locked", "--workspace", "--features", FULL])?;
+    tests(root, &["test", "--locked", "--workspace", "--features", FULL])?;
     cargo(root, &["test", "--locked", "--workspace", "--test", "cli", "offline"])
+}
+
+/// Tests with hosts and servers mostly wait, for looks that are seconds apart and for elections: two a
+/// core end in about half the time of one.
+fn tests(root: &Path, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(root);
+    if env::var_os("RUST_TEST_THREADS").is_none() {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        command.env("RUST_TEST_THREADS", (2 * cores).to_string());
+    }
+    process::run(&mut command)
 }
 
 fn docs(root: &Path) -> Result<()> {
