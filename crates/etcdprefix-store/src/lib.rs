@@ -18,6 +18,7 @@
 //! Nothing here prints. What an error or a `Debug` shows holds neither secret keys, nor tokens, nor
 //! the query of a URL: a presigned URL is a key to its object.
 
+mod account;
 mod check;
 mod checksum;
 mod client;
@@ -50,10 +51,11 @@ use std::time::Duration;
 
 use etcdprefix_core::progress::Progress;
 
+pub use account::Account;
 pub use check::{CheckOptions, Checked, Step, StepOutcome, check};
 pub use checksum::Checksum;
 pub use client::Retry;
-pub use credentials::{CredentialOptions, Credentials, Environment};
+pub use credentials::{CredentialOptions, Credentials, Environment, Lack};
 pub use crypt::{Identities, Plaintext, Recipients, encrypt};
 pub use describe::Description;
 pub use dialect::Kind;
@@ -68,7 +70,7 @@ pub use policy::{Policy, Purpose, policy};
 pub use presence::{Presence, find};
 pub use presign::{MAX_LIFETIME, PresignOptions, Presigned, presign};
 pub use probe::{Reach, probe};
-pub use secret::{Secret, SecretUrl};
+pub use secret::{Secret, SecretUrl, redacted_line};
 pub use source::Source;
 pub use store::{Signature, Store, StoreOptions};
 pub use upload::{Agreed, UploadOptions, Uploaded, upload};

@@ -80,7 +80,7 @@ pub(crate) fn redacted(url: &str) -> String {
 
 /// One line of somebody else's message: URLs in it, and paths with a query, lose their query, and no
 /// character acts on a terminal.
-pub(crate) fn redacted_line(text: &str) -> String {
+pub fn redacted_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let has_query = |word: &str| word.split_once('?').is_some_and(|(_, query)| !query.is_empty());
     let words = line.split(' ').map(|word| match word.contains("://") || has_query(word) {

@@ -30,7 +30,7 @@ impl Default for Retry {
 impl Retry {
     /// Before try `number` (1 is the first repetition): anything up to the bound, so that many
     /// clients that failed together do not come back together, and at least a tenth of it.
-    pub(crate) fn pause(&self, number: u32) -> Duration {
+    pub fn pause(&self, number: u32) -> Duration {
         let doubled = self.first_pause.saturating_mul(1 << number.saturating_sub(1).min(20));
         let bound = doubled.min(self.longest_pause);
         bound.mul_f64(0.1 + 0.9 * random())

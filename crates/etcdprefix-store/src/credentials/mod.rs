@@ -50,7 +50,7 @@ impl Credentials {
     }
 
     /// `text` without what must not be shown.
-    pub(crate) fn strike(&self, text: &str) -> String {
+    pub fn strike(&self, text: &str) -> String {
         let text = self.secret.strike(text);
         self.token.as_ref().map_or(text.clone(), |token| token.strike(&text))
     }
@@ -121,8 +121,10 @@ pub(crate) struct Keychain {
 }
 
 /// There are none.
-pub(crate) struct Lack {
-    tried: Vec<String>,
+#[derive(Debug)]
+pub struct Lack {
+    /// Each source that was asked, and what it said.
+    pub tried: Vec<String>,
     /// Whether there may be some later.
     pub is_passing: bool,
 }
