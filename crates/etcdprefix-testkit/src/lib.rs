@@ -8,7 +8,7 @@
 //! [`cluster`] starts members with TLS and breaks them, [`proxy`] breaks what runs between a client
 //! and a member, and [`writer`] writes meanwhile. [`kubernetes`] puts a real kube-apiserver before such a server.
 //! [`stores`] has object stores, their official clients, and a front that breaks requests to them.
-//! [`hosts`] has master nodes that are reached over SSH.
+//! [`hosts`] has master nodes that are reached over SSH, and [`openapi`] the cloud's API that runs commands on them.
 //!
 //! Without the feature `etcd` only what needs no server is here: [`bolt`], [`source`] and [`evil`], in a few
 //! seconds of building instead of minutes.
@@ -35,11 +35,13 @@ pub mod load;
 #[cfg(feature = "etcd")]
 mod member;
 pub mod mutate;
+#[cfg(feature = "etcd")]
+pub mod openapi;
 mod prefix;
 #[cfg(feature = "etcd")]
 mod process;
 #[cfg(feature = "etcd")]
-mod provisioned;
+pub mod provisioned;
 #[cfg(feature = "etcd")]
 pub mod proxy;
 pub mod random;
@@ -66,6 +68,8 @@ use std::{future::Future, time::Duration};
 use anyhow::{Context, Result};
 
 pub use prefix::PrefixMap;
+#[cfg(feature = "etcd")]
+pub use provisioned::ansible_python;
 #[cfg(feature = "etcd")]
 pub use {provisioned::Version, server::EtcdServer};
 

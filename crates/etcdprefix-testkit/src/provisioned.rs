@@ -81,6 +81,16 @@ pub fn python() -> Result<PathBuf> {
     provisioned("store-sdks-1.4.1", "python")
 }
 
+/// A Python with ansible-core and PyYAML. The error tells how to provision it.
+pub fn ansible_python() -> Result<PathBuf> {
+    provisioned("ansible-core-2.19.14", "python")
+}
+
+/// A Python with the official SDKs of the cloud's API, and PyYAML. The error tells how to provision it.
+pub fn cloud_python() -> Result<PathBuf> {
+    provisioned("cloud-sdks-7.11.8", "python")
+}
+
 /// The folder that a host has below its own `/usr`. The error tells how to provision it.
 pub fn host_usr() -> Result<PathBuf> {
     let sshd = provisioned(OPENSSH, "usr/sbin/sshd")?;

@@ -77,11 +77,18 @@ impl TestHost {
 
     /// A command that runs in the host as root, without this process's environment.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
-        let mut command = Command::new("nsenter");
-        command.arg("--target").arg(self.init.process()?.to_string());
-        command.args(["--mount", "--pid", "--net", "--uts", "--"]).arg(program);
+        let [nsenter, arguments @ ..] = self.entry()?;
+        let mut command = Command::new(nsenter);
+        command.args(arguments).arg(program);
         command.env_clear().env("PATH", PATH).env("HOME", "/root").env("LANG", "C.UTF-8");
         Ok(command)
+    }
+
+    /// A program with arguments that runs what follows it in the host.
+    pub(crate) fn entry(&self) -> Result<[String; 8]> {
+        let process = self.init.process()?.to_string();
+        let entry = ["nsenter", "--target", &process, "--mount", "--pid", "--net", "--uts", "--"];
+        Ok(entry.map(str::to_owned))
     }
 
     /// What a command that must succeed says on its standard output, run by the host's shell.

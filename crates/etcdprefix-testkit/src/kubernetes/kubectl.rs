@@ -43,6 +43,11 @@ impl Kubectl {
         &self.server
     }
 
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Of the server and the user that a file names; its cache is beside the file.
     pub fn with(kubeconfig: &Path) -> Result<Self> {
         let flags = vec![

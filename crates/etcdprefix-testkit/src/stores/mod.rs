@@ -51,7 +51,7 @@ impl Key {
 }
 
 /// Waits for `ready` as long as the process runs.
-fn settle<T>(
+pub(crate) fn settle<T>(
     process: &mut Process,
     log: &Path,
     mut ready: impl FnMut(&str) -> Option<T>,
@@ -62,9 +62,9 @@ fn settle<T>(
             return Ok(ready);
         }
         if let Some(status) = process.0.try_wait()? {
-            bail!("the store ended with {status}:\n{}", last_lines(log));
+            bail!("the server ended with {status}:\n{}", last_lines(log));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    bail!("the store does not serve after {START_LIMIT:?}:\n{}", last_lines(log))
+    bail!("the server does not serve after {START_LIMIT:?}:\n{}", last_lines(log))
 }

@@ -4,6 +4,7 @@
 mod cluster;
 mod comparison;
 mod hosts;
+mod openapi;
 mod oracle;
 mod proxy;
 mod writer;

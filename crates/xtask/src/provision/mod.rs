@@ -128,6 +128,27 @@ const COMPONENTS: &[Component] = &[
         origin: Origin::Packages { pins: python::STORE_SDKS },
     },
     Component {
+        name: "ansible-core-2.19.14",
+        version: "2.19.14",
+        probe: &[
+            "python",
+            "-c",
+            "import ansible.release, yaml; print(ansible.release.__version__)",
+        ],
+        origin: Origin::Packages { pins: python::ANSIBLE },
+    },
+    Component {
+        name: "cloud-sdks-7.11.8",
+        version: "7.11.8",
+        probe: &[
+            "python",
+            "-c",
+            "import alibabacloud_ecs20140526.client, alibabacloud_oos20190601.client, yaml; \
+             from importlib.metadata import version; print(version('alibabacloud_ecs20140526'))",
+        ],
+        origin: Origin::Packages { pins: python::CLOUD_SDKS },
+    },
+    Component {
         name: "cargo-deny-0.20.2",
         version: "0.20.2",
         probe: &["bin/cargo-deny", "--version"],

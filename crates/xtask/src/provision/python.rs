@@ -55,6 +55,55 @@ pub const STORE_SDKS: &[&str] = &[
     "urllib3==2.8.0",
 ];
 
+/// Ansible itself, which reads what is rendered for it and runs it; its YAML reader also judges what is
+/// rendered for Kubernetes.
+pub const ANSIBLE: &[&str] = &[
+    "ansible-core==2.19.14",
+    "cffi==2.1.1",
+    "cryptography==50.0.2",
+    "jinja2==3.1.6",
+    "markupsafe==3.0.4",
+    "packaging==26.3",
+    "pycparser==3.12",
+    "PyYAML==6.0.3",
+    "resolvelib==1.2.1",
+];
+
+/// The official SDKs of the API that commands and orchestrates, and a reader of its templates.
+pub const CLOUD_SDKS: &[&str] = &[
+    "aiofiles==24.1.0",
+    "aiohappyeyeballs==2.7.1",
+    "aiohttp==3.14.5",
+    "aiosignal==1.4.0",
+    "alibabacloud-credentials==1.0.12",
+    "alibabacloud-credentials-api==1.0.1",
+    "alibabacloud-ecs20140526==7.11.8",
+    "alibabacloud-gateway-spi==0.0.4",
+    "alibabacloud-oos20190601==3.7.0",
+    "alibabacloud-tea==0.4.0",
+    "alibabacloud-tea-openapi==0.4.6",
+    "alibabacloud-tea-util==0.3.15",
+    "APScheduler==3.11.3",
+    "attrs==26.1.0",
+    "certifi==2026.10.18",
+    "cffi==2.1.1",
+    "charset-normalizer==3.5.2",
+    "cryptography==50.0.2",
+    "darabonba-core==1.0.9",
+    "frozenlist==1.8.0",
+    "idna==3.20",
+    "multidict==7.2.1",
+    "propcache==0.5.4",
+    "pycparser==3.12",
+    "PyYAML==6.0.3",
+    "requests==2.34.2",
+    "typing-extensions==4.16.0",
+    "tzlocal==5.4.5",
+    "urllib3==2.8.0",
+    "websocket-client==1.9.2",
+    "yarl==1.25.1",
+];
+
 /// Unlike a virtual environment, it can be renamed to its place.
 pub const LAUNCHER: &str = "#!/bin/sh\n\
     PYTHONPATH=\"$(dirname \"$0\")/packages\" PYTHONDONTWRITEBYTECODE=1 exec python3 \"$@\"\n";
