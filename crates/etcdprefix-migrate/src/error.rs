@@ -79,9 +79,33 @@ pub enum Error {
     /// The Kubernetes API.
     #[error("{0}")]
     Kubernetes(String),
+    /// The cloud's API: it can't be reached, refuses, or there are no credentials for it.
+    #[error("{0}")]
+    Cloud(String),
+    /// An execution of another engine ended without its result.
+    #[error("{0}")]
+    Engine(String),
+    /// A hosted cluster is not what it would have to be.
+    #[error("{0}")]
+    NotFit(String),
+    /// It failed, and the hosted cluster is as before.
+    #[error("{0}; the hosted cluster is as before")]
+    PutBack(Box<Error>),
+    /// The hosted cluster is not as before.
+    #[error("{}the hosted cluster is not as before: {left}", behind(why.as_deref()))]
+    NotPutBack {
+        /// What failed first, if it was not the putting back alone.
+        why: Option<Box<Error>>,
+        /// What is not as before.
+        left: String,
+    },
     /// Asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+fn behind(why: Option<&Error>) -> String {
+    why.map(|why| format!("{why}; and then: ")).unwrap_or_default()
 }
 
 impl Error {
@@ -97,6 +121,7 @@ impl Error {
             Self::NotRolledBack { why, .. } | Self::RolledBack(why) | Self::LeftAsIs(why) => {
                 why.first()
             }
+            Self::PutBack(why) | Self::NotPutBack { why: Some(why), .. } => why.first(),
             error => error,
         }
     }

@@ -4,7 +4,7 @@
 //! config -> flow: rehearse | run | rollback | resume | finish      (the orchestrator)
 //!              |  \__ journal: every step, before and after
 //!              v
-//!            host: local | ssh       one call a step, JSON in, JSON out
+//!            host: local | ssh | assistant       one call a step, JSON in, JSON out
 //!              v
 //!            node: preflight sleep wake snapshot bundle ...        (on each master)
 //! ```
@@ -15,6 +15,7 @@
 
 pub mod aftercare;
 pub mod bundle;
+pub mod cloud;
 pub mod cluster_id;
 pub mod config;
 pub mod error;

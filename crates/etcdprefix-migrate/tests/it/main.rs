@@ -1,6 +1,7 @@
 //! The migration against what it did not write itself.
 
 mod aftercare;
+mod cloud;
 mod flow;
 mod kubernetes;
 mod master;
