@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use etcdprefix_core::progress::Silent;
 use etcdprefix_store::{Recipients, encrypt};
 use serde::{Deserialize, Serialize};
@@ -78,6 +80,17 @@ pub fn written(
     Ok(sealed)
 }
 
+/// PEM with lines of 64, as age armors its files.
+pub fn armored(sealed: &[u8]) -> String {
+    let encoded = STANDARD.encode(sealed);
+    let mut text = String::from("-----BEGIN AGE ENCRYPTED FILE-----\n");
+    for line in encoded.as_bytes().chunks(64) {
+        text.push_str(&String::from_utf8_lossy(line));
+        text.push('\n');
+    }
+    text + "-----END AGE ENCRYPTED FILE-----\n"
+}
+
 #[derive(Serialize)]
 struct Written<'a> {
     #[serde(flatten)]
@@ -101,5 +114,20 @@ impl Bundle {
     /// One line of JSON, as the template's `sign` file.
     pub fn to_json(&self) -> Zeroizing<String> {
         Zeroizing::new(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn armor_has_lines_of_64() {
+        let text = armored(&[7; 100]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "-----BEGIN AGE ENCRYPTED FILE-----");
+        assert_eq!((lines[1].len(), lines[3].len()), (64, 8));
+        assert_eq!(lines[4], "-----END AGE ENCRYPTED FILE-----");
+        assert_eq!(STANDARD.decode(lines[1..4].concat()).unwrap(), [7; 100]);
     }
 }

@@ -1,5 +1,7 @@
 //! What to migrate, from a YAML file or flags.
 
+mod assistant;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::protocol::{EtcdAccess, StoreAccess};
 use crate::rate::RateControl;
 
+pub use assistant::{AssistantConfig, Fetched};
+
 /// A configuration file is a page of text.
 const LONGEST_BYTES: u64 = 1 << 20;
 
@@ -19,11 +23,15 @@ const LONGEST_BYTES: u64 = 1 << 20;
 pub struct Config {
     /// On the managed side.
     pub cluster_id: ClusterId,
-    /// Every master, each once.
+    /// Every master, each once; none yet if they are [`AssistantConfig::targets`].
+    #[serde(default)]
     pub hosts: Vec<HostConfig>,
     /// How the hosts are reached.
     #[serde(default)]
     pub ssh: SshConfig,
+    /// How instances are reached that are named `ecs:`, or by targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assistant: Option<AssistantConfig>,
     /// How etcd is asked from a host; by default as its API server's manifest says.
     #[serde(default)]
     pub etcd: Option<EtcdAccess>,
@@ -75,6 +83,8 @@ pub enum HostConfig {
     Local,
     /// As `ssh` takes it: `user@host`, `ssh://user@host:port`, or an alias of its configuration.
     Ssh(String),
+    /// `ecs:` and the id of an instance: by Alibaba Cloud Assistant.
+    Instance(String),
 }
 
 /// How OpenSSH is to be called.
@@ -157,14 +167,12 @@ impl Config {
     /// [`Error::Usage`].
     pub fn check(&self) -> Result<()> {
         let wrong = |why: String| Err(Error::Usage(why));
-        let mut names: Vec<String> = self.hosts.iter().map(HostConfig::name).collect();
-        names.sort();
-        if names.is_empty() {
-            return wrong("no hosts: every master has to be named".into());
+        match self.assistant.as_ref().and_then(|assistant| assistant.targets.as_ref()) {
+            None => self.check_names()?,
+            Some(_) if self.hosts.is_empty() => {}
+            Some(_) => return wrong("hosts and assistant.targets both say who is meant".into()),
         }
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return wrong(format!("{} is named twice", twice[0]));
-        }
+        self.check_assistant()?;
         if !self.working_dir.is_absolute() || !self.node_state.is_absolute() {
             return wrong("working_dir and node_state must be absolute paths".into());
         }
@@ -182,12 +190,50 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Every host is named, and once.
+    pub(crate) fn check_names(&self) -> Result<()> {
+        let mut names: Vec<String> = self.hosts.iter().map(HostConfig::name).collect();
+        names.sort();
+        if names.is_empty() {
+            return Err(Error::Usage("no hosts: every master has to be named".into()));
+        }
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(twice) => Err(Error::Usage(format!("{} is named twice", twice[0]))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_assistant(&self) -> Result<()> {
+        match &self.assistant {
+            Some(assistant) if self.has_instances() => assistant.check(),
+            None if self.has_instances() => {
+                let why = "ecs: hosts, and no section `assistant`; try: --assistant-region";
+                Err(Error::Usage(why.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether any host is reached through the cloud's API, where requests can be read by others.
+    pub fn has_instances(&self) -> bool {
+        let is_instance = |host: &HostConfig| matches!(host, HostConfig::Instance(_));
+        self.has_targets() || self.hosts.iter().any(is_instance)
+    }
+
+    /// Whether hosts are looked up.
+    pub fn has_targets(&self) -> bool {
+        self.assistant.as_ref().is_some_and(|it| it.targets.is_some())
+    }
+}
+
 impl HostConfig {
     /// As people know it.
     pub fn name(&self) -> String {
         match self {
             Self::Local => "local".into(),
             Self::Ssh(destination) => destination.clone(),
+            Self::Instance(id) => format!("ecs:{id}"),
         }
     }
 }
@@ -198,6 +244,17 @@ impl TryFrom<String> for HostConfig {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             "local" => Ok(Self::Local),
+            instance if instance.starts_with("ecs:") => {
+                let id = &instance[4..];
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+                match (1..=64).contains(&id.len())
+                    && !id.starts_with('-')
+                    && id.chars().all(is_plain)
+                {
+                    true => Ok(Self::Instance(id.into())),
+                    false => Err(format!("{instance:?} is no instance: ecs:i-…")),
+                }
+            }
             // ssh would take it for a flag.
             "" => Err("an empty name is no host".into()),
             flag if flag.starts_with('-') => Err(format!("{flag:?} is no host")),

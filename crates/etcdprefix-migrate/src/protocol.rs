@@ -261,14 +261,17 @@ pub struct WakeRequest {
 }
 
 /// Why a fence may be lifted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LiftFence {
     /// It may not.
     #[default]
     No,
-    /// The journal proves that the bundle was not handed out.
+    /// The orchestrator's journal proves that the bundle was not handed out.
     NotHandedOut,
+    /// The host itself remembers an engine's run that handed nothing out, or one of these proofs is of
+    /// the host that made the run's snapshot: see [`crate::node::memory::Memory::proof`].
+    Proven(Vec<String>),
     /// A person says that the managed side never started, and the URL is dead.
     NeverStarted,
 }

@@ -83,8 +83,10 @@ impl Session<'_> {
         tokio::select! {
             answer = asked => answer,
             () = self.interruption(), if step.stoppable => {
-                // Whether it could be ended is found out by what comes next: everything is put back.
-                let _ = self.cancel(host, id, None).await;
+                if host.was_used() {
+                    // Whether it could be ended is found out by what comes next: everything is put back.
+                    let _ = self.cancel(host, id, None).await;
+                }
                 Err(Error::Interrupted)
             }
         }
@@ -128,7 +130,8 @@ impl Session<'_> {
                 Ok(Reply::Failed(error)) => return Err(self.of_own(host, error)),
                 Err(why) => why,
             };
-            let lost = matches!(why, HostError::Unreachable(_));
+            // What the cloud refuses now, such as a key that has just ended, may be mended meanwhile.
+            let lost = matches!(why, HostError::Unreachable(_) | HostError::Cloud(_));
             if !lost || end.is_none_or(|end| Instant::now() + pause > end) {
                 return Err(unreachable(host, &why));
             }
@@ -172,7 +175,10 @@ pub fn reply(output: Output) -> Result<Reply, HostError> {
 
 /// That a host can't be used, as an error of the migration.
 pub fn unreachable(host: &dyn Host, why: &HostError) -> Error {
-    Error::Unreachable { host: host.name().into(), why: why.to_string() }
+    match why {
+        HostError::Cloud(why) => Error::Cloud(format!("{}: {why}", host.name())),
+        why => Error::Unreachable { host: host.name().into(), why: why.to_string() },
+    }
 }
 
 fn of_step(host: &dyn Host, error: NodeError) -> Error {

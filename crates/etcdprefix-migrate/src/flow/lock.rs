@@ -36,8 +36,9 @@ pub async fn lock_all(
         }
     };
     let answers = session.on_all(0, make, super::say::done).await;
+    let is_unreached = |error: &Error| matches!(error, Error::Unreachable { .. } | Error::Cloud(_));
     let unreached =
-        answers.iter().filter(|it| matches!(it.outcome, Some(Err(Error::Unreachable { .. }))));
+        answers.iter().filter(|it| matches!(&it.outcome, Some(Err(error)) if is_unreached(error)));
     unreached.for_each(|answer| session.note_unreached(answer.host.name()));
     let locked = all(answers).and_then(|answers| {
         let statuses = answers.into_iter().map(|(host, response)| match response {
@@ -86,7 +87,9 @@ pub async fn unlock_all(session: &Session<'_>, keep: bool) -> Vec<(String, Error
         let step = step.once_more(session.moment()).unstoppable();
         if session.is_unreached(host.name()) { step } else { step.patient() }
     };
-    let hosts = session.setup.hosts.clone();
+    // A new run that was stopped while it put the binary there holds nothing.
+    let holds = |host: &&Arc<dyn Host>| !session.is_new() || host.was_used();
+    let hosts = session.setup.hosts.iter().filter(holds).cloned().collect();
     let answers = session.on(hosts, usize::MAX, usize::MAX, make, super::say::done).await;
     let failed = answers.into_iter().filter_map(|answer| {
         let error = answer.outcome.and_then(Result::err)?;

@@ -35,6 +35,7 @@ pub use results::{
     Finished, HandedOut, HostReport, Outputs, Phase, PhaseTime, Presigned, Rehearsal, RolledBack,
     Status,
 };
+pub(crate) use session::{new_run, us};
 pub use view::{Event, View};
 
 /// All that a migration needs from outside.

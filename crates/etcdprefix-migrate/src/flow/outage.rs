@@ -43,7 +43,7 @@ pub async fn until_ready(session: &Session<'_>, plan: &Plan, story: &Story) -> R
         };
         renewal.still_asleep()?;
         let bundled = bundle(session, plan, &host, &snapshot).await?;
-        Ok(Ready { snapshot, host, bundled })
+        Ok::<_, Error>(Ready { snapshot, host, bundled })
     };
     let ready = tokio::select! {
         ready = work => ready?,

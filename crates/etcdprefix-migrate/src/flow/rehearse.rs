@@ -15,7 +15,7 @@ use super::{Rehearsal, Setup};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::journal::{Journal, write_private};
-use crate::node::preflight::across;
+use crate::node::preflight::{across, not_found};
 use crate::protocol::{Request, Response, SnapshotRequest, Snapshotted};
 
 /// How old a rehearsal may be.
@@ -42,7 +42,10 @@ pub async fn rehearse(setup: &Setup) -> Result<Rehearsal> {
 async fn rehearse_locked(session: &Session<'_>) -> Result<Rehearsal> {
     lock_all(session, Hurry::Soon).await?;
     let hosts = look(session, true, false).await?;
-    let across = across(&hosts);
+    let mut across = across(&hosts);
+    if session.setup.config.has_targets() {
+        across.extend(not_found(&hosts));
+    }
     session.show(Event::Checked { host: None, checks: across.clone() });
     let failed = against(&hosts, &across);
     if !failed.is_empty() {
@@ -133,9 +136,11 @@ pub fn rehearsed(setup: &Setup) -> Result<()> {
     Ok(())
 }
 
-/// Of all that a configuration says.
+/// Of all that a configuration says, but for the way to the cloud's API, which may have to be another by then.
 pub fn config_digest(setup: &Setup) -> String {
-    digest(&setup.config)
+    let mut config = setup.config.clone();
+    config.assistant = config.assistant.map(|assistant| assistant.without_ways());
+    digest(&config)
 }
 
 /// Of what says where objects go.

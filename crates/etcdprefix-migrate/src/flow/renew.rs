@@ -17,7 +17,7 @@ use crate::protocol::{Call, Owner, Reply, Request};
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How often whoever waits is told.
 const LOOK: Duration = Duration::from_millis(200);
-/// For one renewal.
+/// For one renewal, over a connection.
 const LIMIT: Duration = Duration::from_secs(25);
 
 /// Renews until it is dropped.
@@ -122,17 +122,18 @@ enum Outcome {
     Failed(String),
 }
 async fn renew(setup: &Setup, host: &dyn Host, owner: &Owner) -> Outcome {
+    let limit = LIMIT + host.detour();
     let request = Request::Renew {
         owner: owner.clone(),
         wake_after_seconds: setup.config.wake_after_seconds,
     };
     let call = Call {
         id: format!("{}.renew", owner.run),
-        limit_seconds: LIMIT.as_secs(),
+        limit_seconds: limit.as_secs(),
         request,
         environment: Default::default(),
     };
-    let Ok(work) = work(setup, &call, LIMIT) else { return Outcome::Renewed };
+    let Ok(work) = work(setup, &call, limit) else { return Outcome::Renewed };
     match host.run(&work).await.and_then(reply) {
         Ok(Reply::Done(_)) => Outcome::Renewed,
         Ok(Reply::Failed(error)) => match error.kind {

@@ -13,6 +13,7 @@ use super::view::Event;
 use super::{HandedOut, Phase, RunOptions, Setup};
 use crate::error::{Error, Result};
 use crate::journal::{Journal, Mark, Story};
+use crate::node::preflight::not_found;
 use crate::protocol::NodeStatus;
 
 pub async fn run(setup: &Setup, options: &RunOptions) -> Result<HandedOut> {
@@ -84,7 +85,9 @@ async fn prepare(session: &Session<'_>, options: &RunOptions, locked: bool) -> R
     }
     // What a rehearsal has tried need not be tried again: store and Kubernetes API.
     let looks = look(session, options.skip_rehearsal, options.bundle_extra).await?;
-    let failed = against(&looks, &[]);
+    let is_looked_up = session.setup.config.has_targets();
+    let across: Vec<_> = is_looked_up.then(|| not_found(&looks)).flatten().into_iter().collect();
+    let failed = against(&looks, &across);
     if !failed.is_empty() {
         return Err(Error::NotReady { failed });
     }

@@ -341,14 +341,14 @@ pub fn all(answers: Vec<Answer>) -> Result<Vec<(Arc<dyn Host>, Response)>> {
 }
 
 /// Sortable by time, and no two alike.
-fn new_run() -> String {
+pub fn new_run() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let random = RandomState::new().build_hasher().finish();
     format!("{now}-{:08x}", random as u32)
 }
 
 /// For people who find the lock.
-fn us() -> String {
+pub fn us() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
     let user = user.unwrap_or_else(|_| "unknown".into());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -1,5 +1,6 @@
 //! How steps get to a host.
 
+pub mod assistant;
 mod binary;
 mod local;
 mod pipe;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::config::{Config, HostConfig};
 use crate::error::{Error, Result};
 
+use assistant::{Assistant, AssistantHost};
 pub use binary::Binaries;
 pub use local::LocalHost;
 pub use ssh::SshHost;
@@ -27,6 +29,21 @@ pub trait Host: Send + Sync {
 
     /// Makes sure that the right binary is on the host, and runs.
     fn install(&self) -> BoxFuture<'_, Result<Installed, HostError>>;
+
+    /// Whether anything may have been run there by this process: if not, there is nothing to end.
+    fn was_used(&self) -> bool {
+        true
+    }
+
+    /// How much longer than over a connection of its own an answer may take on its way.
+    fn detour(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Waits until what nobody waits for any more is ended, as far as it was begun to be: for the end.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Runs the binary with these arguments, and gives it `stdin`.
     fn run<'a>(&'a self, work: &'a Work) -> BoxFuture<'a, Result<Output, HostError>>;
@@ -75,6 +92,9 @@ pub enum HostError {
     /// The limit is over: what was begun may go on there.
     #[error("no answer within {} s", .0.as_secs())]
     OutOfTime(Duration),
+    /// The cloud's API refuses, whichever the host.
+    #[error("{0}")]
+    Cloud(String),
     /// The binary can't be there, or doesn't run.
     #[error("{0}")]
     Binary(String),
@@ -83,7 +103,8 @@ pub enum HostError {
 /// The hosts of a configuration, in its order. Connects to none yet.
 ///
 /// # Errors
-/// [`Error::Usage`] for a binary that is missing, [`Error::File`] if there is no place for sockets.
+/// [`Error::Usage`] for a binary that is missing, [`Error::File`] if there is no place for sockets,
+/// [`Error::Cloud`] without credentials for the cloud's API.
 pub fn open(config: &Config) -> Result<Vec<Arc<dyn Host>>> {
     let own = std::env::current_exe().map_err(Error::file("find", "this program"))?;
     let given = &config.ssh.binaries;
@@ -94,8 +115,12 @@ pub fn open(config: &Config) -> Result<Vec<Arc<dyn Host>>> {
     // The path of a socket has 108 bytes at most: not the user's folder, which may be long.
     let sockets = tempfile::Builder::new().prefix("etcdprefix-").tempdir_in("/tmp");
     let sockets = Arc::new(sockets.map_err(Error::file("make a folder in", "/tmp"))?);
-    let host = |host: &HostConfig| -> Arc<dyn Host> {
-        match host {
+    let assistant = match config.assistant.as_ref().filter(|_| config.has_instances()) {
+        Some(assistant) => Some(Arc::new(Assistant::open(assistant, &own)?)),
+        None => None,
+    };
+    let host = |host: &HostConfig| -> Result<Arc<dyn Host>> {
+        Ok(match host {
             HostConfig::Local => Arc::new(LocalHost::new(own.clone())),
             HostConfig::Ssh(destination) => {
                 let (binaries, sockets) = (binaries.clone(), Arc::clone(&sockets));
@@ -103,7 +128,12 @@ pub fn open(config: &Config) -> Result<Vec<Arc<dyn Host>>> {
                     SshHost::new(destination, &config.ssh, binaries, &config.node_state, sockets);
                 Arc::new(ssh)
             }
-        }
+            HostConfig::Instance(id) => {
+                let missing = || Error::Usage("ecs: hosts, and no section `assistant`".into());
+                let assistant = assistant.clone().ok_or_else(missing)?;
+                Arc::new(AssistantHost::new(id, assistant, &config.node_state))
+            }
+        })
     };
-    Ok(config.hosts.iter().map(host).collect())
+    config.hosts.iter().map(host).collect()
 }

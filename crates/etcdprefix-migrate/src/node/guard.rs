@@ -51,6 +51,11 @@ impl Guard {
         }
     }
 
+    /// Leaves no file; the lock is given back when it is dropped.
+    pub(crate) fn forget(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
     /// Gives it back and leaves no file.
     pub(crate) fn remove(self) -> io::Result<()> {
         std::fs::remove_file(&self.path)?;

@@ -3,7 +3,7 @@
 use crate::error::{NodeError, NodeErrorKind};
 use crate::node::clock::{Moment, now_ms, text_of};
 use crate::node::state::{Kept, LockFile, State};
-use crate::node::{detach, disk, guard, timer};
+use crate::node::{detach, disk, guard, memory, relay, timer};
 use crate::protocol::{Lock, Owner};
 
 /// Of a host that is as it was before anybody may have the lock after so long: longer than any step that
@@ -86,7 +86,9 @@ pub(crate) fn release(state: &State, owner: &Owner) -> Result<bool, NodeError> {
     }
     timer::disarm(state)?;
     state.remove(Kept::Fired)?;
+    memory::bury(state, owner)?;
     detach::forget(state)?;
+    relay::forget(state);
     forget_temporary(state)?;
     state.remove(Kept::Lock)?;
     Ok(record.is_none() && fence.is_none())

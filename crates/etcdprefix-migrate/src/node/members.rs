@@ -29,6 +29,14 @@ pub fn survey(access: &EtcdAccess, wide: bool) -> Result<Survey, NodeError> {
     })
 }
 
+/// How many members etcd has: learners, and those that are down, too.
+///
+/// # Errors
+/// As [`survey`].
+pub fn count(access: &EtcdAccess) -> Result<usize, NodeError> {
+    Ok(survey(access, false)?.listed.len())
+}
+
 /// A member's status as it travels.
 pub fn facts(status: &MemberStatus) -> MemberFacts {
     MemberFacts {

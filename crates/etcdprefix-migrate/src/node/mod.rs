@@ -17,10 +17,12 @@ pub mod kubelet;
 mod lock;
 pub mod manifest;
 pub mod members;
+pub mod memory;
 mod plan;
 pub mod preflight;
 mod process;
 pub mod reach;
+pub(crate) mod relay;
 mod runtime;
 mod shell;
 mod sleep;
@@ -42,11 +44,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use detach::work;
+pub(crate) use disk::sha256;
 pub use kubelet::{Kubelet, Layout};
 pub use lock::STALE_SECONDS;
 pub use plan::{COMPONENTS, would_move};
 pub use process::Machine;
 pub(crate) use process::step_variables;
+pub use relay::{RelayAsk, RelayWhat, relay};
 pub use step::step;
 pub use timer::run_timer;
 

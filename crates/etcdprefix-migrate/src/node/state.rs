@@ -7,7 +7,10 @@
 //! timer.json  when the host wakes by itself     timer.lock  held while the timer's process lives
 //! unit.json   files of systemd's that start it again, after a reboot too
 //! fence.json  nothing wakes any more            fired.json  what the timer did
+//! snapshot.json  what an engine's run made here, for its steps that come later
+//! closed.json  the last of those that was undone: its steps that come late are refused
 //! steps/      results of steps that run on without their caller
+//! relay/      results on their way to the caller, sealed
 //! ```
 
 use std::fs::{self, DirBuilder};
@@ -45,6 +48,8 @@ pub(crate) enum Kept {
     Unit,
     Fence,
     Fired,
+    Snapshot,
+    Closed,
 }
 
 /// Who holds the host. Beside [`crate::protocol::Lock`] for its age.
@@ -105,6 +110,8 @@ impl Kept {
             Self::Unit => "unit.json",
             Self::Fence => "fence.json",
             Self::Fired => "fired.json",
+            Self::Snapshot => "snapshot.json",
+            Self::Closed => "closed.json",
         }
     }
 }

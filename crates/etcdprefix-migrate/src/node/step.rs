@@ -65,7 +65,7 @@ fn check(call: Call) -> Result<Call, NodeError> {
 }
 
 /// Letters, digits, `-` and `.`, which does not stand in front.
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
     (1..=100).contains(&id.len()) && !id.starts_with('.') && id.chars().all(is_plain)
 }

@@ -9,8 +9,9 @@ use crate::error::{NodeError, NodeErrorKind};
 use crate::node::cancel::{self, Task};
 use crate::node::clock::text_of;
 use crate::node::disk::{self, Fingerprint};
+use crate::node::memory::Memory;
 use crate::node::state::{Kept, Moved, Record, State};
-use crate::node::{Context, lock, runtime, timer};
+use crate::node::{Context, lock, memory, runtime, timer};
 use crate::protocol::{Fence, LiftFence, WakeRequest, Woken};
 
 const POLL: Duration = Duration::from_millis(500);
@@ -79,14 +80,22 @@ fn lift_fence(state: &State, request: &WakeRequest) -> Result<(), NodeError> {
 /// Whether there is one; an error if it has to stay.
 fn may_lift_fence(state: &State, request: &WakeRequest) -> Result<bool, NodeError> {
     let Some(fence) = state.fence()? else { return Ok(false) };
-    let may = match request.lift_fence {
-        LiftFence::No => false,
-        LiftFence::NotHandedOut => fence.run == request.owner.run,
-        LiftFence::NeverStarted => true,
-    };
-    match may {
-        true => Ok(true),
-        false => Err(fenced(&fence)),
+    let is_own = fence.run == request.owner.run;
+    match &request.lift_fence {
+        LiftFence::NeverStarted => Ok(true),
+        LiftFence::NotHandedOut if is_own => not_out(&fence, state),
+        LiftFence::Proven(proofs) if is_own => {
+            memory::may_lift(&fence.run, proofs, state).map(|()| true)
+        }
+        _ => Err(fenced(&fence)),
+    }
+}
+
+/// The journal says so; but steps by hand under the same name are not in it.
+fn not_out(fence: &Fence, state: &State) -> Result<bool, NodeError> {
+    match memory::of(&fence.run, state)?.filter(Memory::is_out) {
+        Some(memory) => Err(memory::out(&memory)),
+        None => Ok(true),
     }
 }
 

@@ -33,6 +33,10 @@ const MEMBERS: Topic = Topic::new(
     "own_members",
     "each master has a member of its own, so that one host's fault is one",
 );
+const FOUND: Topic = Topic::new(
+    "all_found",
+    "tags and resource groups have to lead to all masters: one that is left out goes on writing",
+);
 const BINARY: Topic =
     Topic::new("same_binary", "all hosts must understand each step in the same way");
 
@@ -70,6 +74,17 @@ pub fn across(hosts: &[(String, Preflight)]) -> Vec<Check> {
         all.members(),
         all.same(&BINARY, "the same etcdprefix on all hosts", |it| Some(it.version.clone())),
     ]
+}
+
+/// What speaks against it if the hosts were looked up rather than named: a master that was not found goes on
+/// writing. With etcd outside of all masters, nothing tells.
+pub fn not_found(hosts: &[(String, Preflight)]) -> Option<Check> {
+    let (owned, elsewhere) = Hosts(hosts).owned_and_elsewhere();
+    let found = format!("members on none of these hosts: {}", elsewhere.join(", "));
+    let is_against = !owned.is_empty() && !elsewhere.is_empty();
+    is_against.then(|| {
+        FOUND.fail(found, "the tags or the resource group on all masters, or `hosts` by their ids")
+    })
 }
 
 struct Hosts<'a>(&'a [(String, Preflight)]);
@@ -178,7 +193,7 @@ impl<'a> Hosts<'a> {
             return MEMBERS
                 .fail(found, "each host once in the configuration, not by several names");
         }
-        let apart = self.members_apart(&owners.keys().copied().collect());
+        let apart = self.members_apart();
         match apart.is_empty() {
             true => MEMBERS.ok(format!("{} hosts, {} members", self.0.len(), owners.len())),
             false => MEMBERS.warn(
@@ -190,16 +205,24 @@ impl<'a> Hosts<'a> {
     }
 
     /// Hosts without a member, and members without a host.
-    fn members_apart(&self, owned: &BTreeSet<&str>) -> Vec<String> {
+    fn members_apart(&self) -> Vec<String> {
         let without = self.facts().filter(|(_, facts)| facts.own_member.is_none());
         let without: Vec<&str> = without.map(|(host, _)| host).collect();
-        let all = self.facts().flat_map(|(_, facts)| &facts.members);
-        let all: BTreeSet<&str> = all.map(|member| member.member_id.as_str()).collect();
-        let elsewhere: Vec<&str> = all.difference(owned).copied().collect();
+        let (_, elsewhere) = self.owned_and_elsewhere();
         let told =
             [("no member of its own", without), ("members on none of these hosts", elsewhere)];
         let told = told.into_iter().filter(|(_, names)| !names.is_empty());
         told.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect()
+    }
+
+    /// Members that are some host's own, and the others.
+    fn owned_and_elsewhere(&self) -> (BTreeSet<&'a str>, Vec<&'a str>) {
+        let owned: BTreeSet<&str> =
+            self.facts().filter_map(|(_, facts)| facts.own_member.as_deref()).collect();
+        let all = self.facts().flat_map(|(_, facts)| &facts.members);
+        let all: BTreeSet<&str> = all.map(|member| member.member_id.as_str()).collect();
+        let elsewhere = all.difference(&owned).copied().collect();
+        (owned, elsewhere)
     }
 }
 

@@ -119,6 +119,15 @@ fn the_leader_should_be_on_a_host_and_each_host_have_a_member() {
         (members.standing, members.found.as_str()),
         (warn, "members on none of these hosts: 1")
     );
+    let against = not_found(&two).unwrap();
+    assert_eq!(
+        (against.standing, against.found.as_str()),
+        (Standing::Fail, members.found.as_str())
+    );
+    assert!(not_found(&hosts()).is_none());
+    // Nobody's member is on a host: etcd is elsewhere.
+    two.iter_mut().for_each(|(_, found)| found.facts.own_member = None);
+    assert!(not_found(&two).is_none());
 
     changed("leader_host", |it| it.members[1].is_leader = true, warn, "2 leaders");
     changed("own_members", |it| it.own_member = None, warn, "no member of its own: m3");

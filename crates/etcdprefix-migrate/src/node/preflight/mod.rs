@@ -15,6 +15,7 @@ mod encryption;
 mod etcd;
 mod host;
 mod keys;
+mod known;
 mod run;
 mod space;
 mod store;
@@ -27,7 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::{EtcdAccess, KeyFiles, MemberFacts};
 
-pub use across::across;
+pub use across::{across, not_found};
+pub use known::{Known, known, own_members};
 pub use run::run;
 
 /// What was found on a host.
