@@ -26,6 +26,7 @@ pub mod kubernetes;
 pub mod node;
 pub mod protocol;
 pub mod rate;
+pub mod render;
 
 pub use bundle::Bundle;
 pub use cluster_id::ClusterId;

@@ -1,0 +1,1 @@
+"$program" node unpublish --quiet --cluster-id "$cluster" --run "$run" --print-proof "$instance"

@@ -1,0 +1,12 @@
+# Where the task before did not get to; the wake looks at what came of it.
+"$program" node unpublish --quiet --cluster-id "$cluster" --any-run --unless-handed-out || true
+set -- --any-run
+# Of the host that made the snapshot: nobody has a URL.
+proofs=$(grep -o 'i-[0-9A-Za-z]*/[0-9A-Za-z._-]*' <<'END_OF_VALUE' || true
+{{ withdraw.commandOutputs }}
+END_OF_VALUE
+)
+for proof in $proofs; do
+    set -- "$@" --proof "$proof"
+done
+"$program" node wake --cluster-id "$cluster" --not-handed-out "$@"
