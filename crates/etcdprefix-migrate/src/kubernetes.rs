@@ -1,5 +1,7 @@
 //! The Kubernetes API: a few objects read, and a few deleted.
 
+mod raw;
+
 use std::error::Error as _;
 use std::future::Future;
 use std::path::Path;
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+
+pub use raw::Patched;
 
 /// For a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -21,6 +21,7 @@ pub mod config;
 pub mod error;
 pub mod flow;
 pub mod host;
+pub mod hosted;
 pub mod journal;
 pub mod kubernetes;
 pub mod node;
