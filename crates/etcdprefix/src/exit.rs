@@ -73,6 +73,8 @@ exits! {
     NotRewritten = 38, "a host refused to rewrite the snapshot, or failed to";
     Kubernetes = 39, "the Kubernetes API can't be asked, or refuses";
     NotRolledBack = 40, "NOT ALL HOSTS ARE AS BEFORE: somebody has to look at them (migrate status)";
+    Cloud = 41, "the cloud's API can't be asked, refuses, or there are no credentials for it";
+    Engine = 42, "the execution on another engine failed, was cancelled, or ended without a bundle";
     Interrupted = 130, "interrupted; the target is as it was (an object: the message says)";
 }
 
@@ -204,6 +206,12 @@ mod tests {
             .map(|exit| format!("| {} | {} |", exit.code(), exit.meaning()))
             .collect();
         assert_eq!(rows, ours);
+    }
+
+    /// In a command of Cloud Assistant they turn the instance off, or start it anew.
+    #[test]
+    fn none_means_something_to_an_agent() {
+        assert!(Exit::ALL.iter().all(|exit| ![193, 194].contains(&exit.code())));
     }
 
     #[test]

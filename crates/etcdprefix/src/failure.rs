@@ -102,6 +102,10 @@ impl Failure {
             Migration::NotRolledBack { why, rollback } => {
                 behind(why, format!("and then: {rollback}"))
             }
+            Migration::PutBack(why) => behind(why, "the hosted cluster is as before".into()),
+            Migration::NotPutBack { why: Some(why), left } => {
+                behind(why, format!("and then: the hosted cluster is not as before: {left}"))
+            }
             error => Self::new(Exit::Failed, error.to_string(), None).advised(),
         };
         Self { exit: Exit::of_migration(error), hint: migration_hint(error).or(told.hint), ..told }

@@ -84,7 +84,7 @@ pub struct Global {
     arg_required_else_help = true,
     after_help = TOP_EXAMPLES.to_owned() + &exit::help(),
 )]
-struct Cli {
+pub struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]

@@ -10,7 +10,10 @@ impl Exit {
     pub fn of_migration(error: &Error) -> Self {
         match error {
             Error::NotRolledBack { .. } | Error::NotAwake(_) => Self::NotRolledBack,
+            Error::NotPutBack { .. } => Self::NotRolledBack,
             Error::RolledBack(why) | Error::LeftAsIs(why) => Self::of_migration(why),
+            Error::PutBack(why) => Self::of_migration(why),
+            Error::NotFit(_) => Self::NotReady,
             Error::Usage(_) => Self::Usage,
             Error::File { .. } => Self::Io,
             Error::Unreachable { .. } => Self::HostUnreachable,
@@ -21,6 +24,8 @@ impl Exit {
             Error::HandedOut(_) => Self::HandedOut,
             Error::Busy(_) => Self::HostBusy,
             Error::Kubernetes(_) => Self::Kubernetes,
+            Error::Cloud(_) => Self::Cloud,
+            Error::Engine(_) => Self::Engine,
             Error::Interrupted => Self::Interrupted,
             _ => Self::Failed,
         }

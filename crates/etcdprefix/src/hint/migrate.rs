@@ -10,6 +10,8 @@ pub fn migration_hint(error: &Error) -> Option<String> {
     let advice = match error {
         Error::Step { error, .. } => return step_hint(error),
         Error::File { source, .. } => return file_hint(source),
+        // What to try there is the agent's affair, and stands in the message.
+        Error::Unreachable { host, .. } if host.starts_with("ecs:") => return None,
         Error::Unreachable { .. } => {
             "`ssh HOST true` from here, which must work without any question; `sudo -n true` there \
              with --become; --binary for hosts of another architecture"
@@ -28,7 +30,11 @@ pub fn migration_hint(error: &Error) -> Option<String> {
             "`etcdprefix migrate resume` to go on, `etcdprefix migrate rollback` to wake all hosts; \
              else their timers will"
         }
-        Error::RolledBack(why) => return migration_hint(why),
+        Error::NotPutBack { .. } => {
+            "`etcdprefix migrate hosted rollback`, again once the API server can be reached; \
+             `etcdprefix migrate hosted status` shows what is and what was"
+        }
+        Error::RolledBack(why) | Error::PutBack(why) => return migration_hint(why),
         Error::Kubernetes(_) => return None,
         _ => return None,
     };

@@ -27,6 +27,9 @@ mod kills;
 mod migrate;
 #[cfg(feature = "migrate")]
 mod node_steps;
+// `migrate policy`: what is printed, and what is refused.
+#[cfg(feature = "migrate")]
+mod policy;
 
 // `verify`: its forms, its refusals and its exit code.
 mod verify;

@@ -69,8 +69,14 @@ fn wrong_words_are_one_line_and_exit_2() {
     for (line, says) in [
         ("sleep", "not provided: --cluster-id <ID>"),
         ("sleep --cluster-id 1", "\"1\" is no cluster id"),
-        ("snapshot --cluster-id c1", "not provided: --store <URL> --etcd-endpoints <URL>"),
+        ("snapshot --cluster-id c1", "not provided: --store <URL>"),
         ("bundle --cluster-id c1 --store s3://b/k --etcd-endpoints e --revision 1", "--output"),
+        ("bundle --cluster-id c1 --revision 1 --print-bundle", "not provided: --store <URL>"),
+        (
+            "wake --cluster-id c1 --not-handed-out --managed-side-never-started",
+            "cannot be used with",
+        ),
+        ("presign --cluster-id c1", "--output"),
     ] {
         let run = run(&folder, &format!("node {line}"));
         let error = run.failed(2);
@@ -87,7 +93,9 @@ fn a_wrong_file_is_told_with_its_line() {
         (format!("{FILE}presign_secs: 60\n"), "line 4"),
         (FILE.replace("hosts: [root@m1]", "hosts: root@m1"), "line 2"),
         (FILE.replace("c1", "x1"), "\"x1\" is no cluster id"),
-        ("cluster_id: c1\n".to_owned(), "hosts"),
+        ("cluster_id: c1\n".to_owned(), "store"),
+        (FILE.replace("hosts: [root@m1]\n", ""), "no hosts"),
+        (FILE.replace("root@m1", "'ecs:i-1'"), "no section `assistant`"),
         (FILE.replace("[root@m1]", "[m1, m1]"), "m1 is named twice"),
     ] {
         fs::write(folder.path("c1.yaml"), text).unwrap();

@@ -40,5 +40,17 @@ mod store;
 // `migrate` and `node` over SSH: hosts with etcd and a control plane, stores, faults.
 #[cfg(feature = "migrate")]
 mod migrate;
+// The same over Alibaba Cloud Assistant.
+#[cfg(feature = "migrate")]
+mod assistant;
+// `migrate render oos`: the template, run by an interpreter on hosts as OOS does.
+#[cfg(feature = "migrate")]
+mod oos;
+// `migrate oos` against the cloud's API: templates really run, bundles come back, no secret is shown.
+#[cfg(feature = "migrate")]
+mod oos_api;
+// `migrate hosted`: a real kube-apiserver with HyperShift's kinds, a hosted etcd, a store.
+#[cfg(feature = "migrate")]
+mod hosted;
 // Runs the command; proves a rewritten snapshot.
 mod support;

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::super::go::{GoDuration, boolean};
+use super::assistant::AssistantArgs;
 
 /// Everything that a configuration says. A flag that is not given leaves what the file has.
 #[derive(Clone, Debug, Args)]
@@ -54,6 +55,9 @@ pub struct ConfigArgs {
     pub hosts: HostArgs,
 
     #[command(flatten)]
+    pub assistant: AssistantArgs,
+
+    #[command(flatten)]
     pub etcd: EtcdArgs,
 
     #[command(flatten)]
@@ -88,8 +92,8 @@ pub struct WhichArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "The hosts, and the way to them")]
 pub struct HostArgs {
-    /// A master: user@host, ssh://user@host:port, an alias of ssh's configuration, or
-    /// `local`; repeatable, and all of them
+    /// A master: user@host, ssh://user@host:port, an alias of ssh's configuration, `local`,
+    /// or ecs:INSTANCE-ID; repeatable, and all of them
     #[arg(long = "host", value_name = "HOST")]
     pub hosts: Vec<String>,
 

@@ -21,12 +21,14 @@ A configuration needs three things:
     cluster_id: c123
     hosts: [root@10.0.0.1, root@10.0.0.2, root@10.0.0.3]
     store: {url: oss://backups/c123/, region: cn-hangzhou}
-docs/cli-contract.md has all members. etcd is asked as the API servers' manifests say, unless
+Masters without SSH: hosts are ecs:INSTANCE-ID, or found by --assistant-targets, and Alibaba
+Cloud Assistant runs the steps (docs/cloud-assistant.md). docs/cli-contract.md has all members. etcd is asked as the API servers' manifests say, unless
 --etcd-endpoints or the file says otherwise.
 
 Credentials of the store are never flags. Those in this environment (OSS_ACCESS_KEY_ID,
 ALIBABA_CLOUD_ACCESS_KEY_ID, AWS_ACCESS_KEY_ID, ...) are given to the steps that need them and
-stay nowhere; without any, or with --host-credentials, the hosts use their own.
+stay nowhere; without any, with --host-credentials, or where a host is ecs:..., the hosts use
+their own.
 
 ";
 
@@ -114,5 +116,43 @@ Examples:
 Masters that are NotReady are deleted as nodes, add-ons of the dedicated cluster are removed,
 terway-controlplane is switched on again, a pod is started and deleted. What only a person can
 do is told with where to do it.
+
+";
+
+/// For all of `render`.
+pub const RENDER: &str = "\
+Examples:
+  etcdprefix migrate render oos > template.yaml
+  etcdprefix migrate render ansible --cluster-id c123 --store oss://backups/c123/ \\
+      --region cn-hangzhou --binary /root/etcdprefix --bundle /root/c123.json > c123.yml
+  etcdprefix migrate render kubernetes --list snapshots.txt --image registry.example/etcdprefix:1
+
+They are printed on stdout; nothing is started. docs/oos.md, docs/ansible.md and
+docs/kubernetes-jobs.md lead through each.
+
+";
+
+/// For all of `oos`.
+pub const OOS: &str = "\
+A template, in order:
+  etcdprefix migrate render oos > template.yaml
+  etcdprefix migrate oos create --region cn-hangzhou --template-name moving --file template.yaml
+  etcdprefix migrate oos start --region cn-hangzhou --template-name moving \\
+      --parameters @parameters.json
+  etcdprefix migrate oos watch --region cn-hangzhou --execution-id exec-1 --bundle bundle.json
+
+docs/oos.md has the parameters, and what to do when something goes wrong.
+
+";
+
+/// For all of `hosted`.
+pub const HOSTED: &str = "\
+Examples:
+  etcdprefix migrate hosted run --hosted-cluster clusters/mine --after wake \\
+      --store s3://backups/mine/ --region eu-west-1 --dry-run
+  etcdprefix migrate hosted status --hosted-cluster clusters/mine
+  etcdprefix migrate hosted rollback --hosted-cluster clusters/mine
+
+docs/hosted-control-planes.md leads through it.
 
 ";

@@ -1,7 +1,14 @@
 //! The flags of `migrate`.
 
+pub mod ansible;
+pub mod assistant;
 pub mod config;
 mod help;
+pub mod hosted;
+pub mod kubernetes;
+pub mod oos;
+pub mod policy;
+pub mod render;
 
 use std::path::PathBuf;
 
@@ -12,7 +19,15 @@ use super::go::GoDuration;
 use crate::exit;
 use config::{ConfigArgs, WhichArgs};
 pub use help::ABOUT;
-use help::{AFTERCARE, CONFIG, FINISH, PRESIGN, REHEARSE, RESUME, ROLLBACK, RUN, STATUS};
+use help::{
+    AFTERCARE, CONFIG, FINISH, HOSTED, OOS, PRESIGN, REHEARSE, RENDER, RESUME, ROLLBACK, RUN,
+    STATUS,
+};
+use hosted::HostedCommand;
+use kubernetes::RewriteArgs;
+use oos::OosCommand;
+use policy::PolicyArgs;
+use render::RenderCommand;
 
 /// What to do with a control plane.
 #[derive(Debug, Subcommand)]
@@ -35,6 +50,31 @@ pub enum MigrateCommand {
     Presign(Box<PresignArgs>),
     /// Look whether the managed side serves, and what is to be done there
     Aftercare(Box<AftercareArgs>),
+    /// Print the migration for another engine: OOS, Ansible, a Kubernetes Job
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = RENDER.to_owned() + &exit::help()
+    )]
+    Render(RenderCommand),
+    /// Rewrite one snapshot of a list from store to store: what a Job's index does
+    Rewrite(RewriteArgs),
+    /// Run a template in Alibaba Cloud's orchestration service (OOS), and watch it
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = OOS.to_owned() + &exit::help()
+    )]
+    Oos(OosCommand),
+    /// Print the least rights that an executor needs
+    Policy(PolicyArgs),
+    /// Take a snapshot of a hosted control plane (HyperShift) for a new one
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = HOSTED.to_owned() + &exit::help()
+    )]
+    Hosted(HostedCommand),
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The flags of `node`: one step on this host, for people and for other engines than ours.
 
+pub mod engine;
 mod help;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Subcommand};
 use super::go::GoDuration;
 use super::migrate::config::{EtcdArgs, StoreArgs};
 use crate::exit;
+use engine::{AnyRunArgs, FenceArgs, LeaderArgs, PresignArgs, UnpublishArgs};
 pub use help::ABOUT;
 use help::{BUNDLE, PREFLIGHT, SLEEP, SNAPSHOT, STATUS, WAKE};
 
@@ -26,11 +28,22 @@ pub enum NodeCommand {
     Snapshot(Box<SnapshotArgs>),
     /// Read the keys and sign the snapshot's URL
     Bundle(Box<BundleArgs>),
+    /// Tell whether this host's member of etcd leads
+    Leader(LeaderArgs),
+    /// Disarm the timer and forbid to wake: a bundle is about to be handed out
+    Fence(FenceArgs),
+    /// Make the snapshot that this host made go away, and prove it
+    Unpublish(Box<UnpublishArgs>),
+    /// Sign a URL for the snapshot that this host made again
+    Presign(Box<PresignArgs>),
     /// Show what we have done to this host
     Status(StatusArgs),
     /// One step of an orchestrator: JSON on stdin, JSON on stdout
     #[command(hide = true)]
     Step(StateArgs),
+    /// A step whose reply goes through other hands: sealed, and in pages
+    #[command(hide = true)]
+    Relay(RelayArgs),
     /// The step itself, which goes on without whoever asked for it
     #[command(hide = true)]
     Work(StateArgs),
@@ -143,6 +156,19 @@ pub struct WakeArgs {
     #[arg(long)]
     pub managed_side_never_started: bool,
 
+    /// Wake it although it is fenced, if it made the snapshot and handed nothing out, or that is
+    /// dead; on other hosts with --proof
+    #[arg(long, conflicts_with = "managed_side_never_started")]
+    pub not_handed_out: bool,
+
+    /// What `node unpublish --print-proof` printed on the host that made the snapshot;
+    /// repeatable, those of other runs are passed over
+    #[arg(long, value_name = "PROOF", requires = "not_handed_out")]
+    pub proof: Vec<String>,
+
+    #[command(flatten)]
+    pub any_run: AnyRunArgs,
+
     /// How long to wait until an API server runs again
     #[arg(long, value_name = "TIME", default_value = "90s")]
     pub wait: GoDuration,
@@ -158,14 +184,14 @@ pub struct WakeArgs {
 #[command(
     after_help = SNAPSHOT.to_owned() + &exit::help(),
     mut_arg("store", |store| store.required(true)),
-    mut_arg("etcd_endpoints", |endpoints| endpoints.required(true)),
 )]
 pub struct SnapshotArgs {
-    /// The prefix of the keys
-    #[arg(long, value_name = "PREFIX", default_value = "/registry")]
-    pub src_prefix: String,
+    /// The prefix of the keys; by default the API server's --etcd-prefix
+    #[arg(long, value_name = "PREFIX")]
+    pub src_prefix: Option<String>,
 
-    /// Exit 21 unless a member at the endpoints leads
+    /// Exit 21 unless a member at the endpoints leads; without --etcd-endpoints unless this
+    /// host's does
     #[arg(long)]
     pub require_leader: bool,
 
@@ -209,18 +235,19 @@ pub struct SnapshotArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = BUNDLE.to_owned() + &exit::help(),
-    mut_arg("store", |store| store.required(true)),
-    mut_arg("etcd_endpoints", |endpoints| endpoints.required(true)),
     group(clap::ArgGroup::new("way").required(true).args(["output", "print_bundle"])),
 )]
 pub struct BundleArgs {
-    /// The snapshot's revision, as `node snapshot` tells it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
-    pub revision: i64,
+    /// The snapshot's revision, as `node snapshot` tells it; by default, with the object in
+    /// --store, what it made here last
+    #[arg(long, value_name = "N", requires = "store",
+        value_parser = clap::value_parser!(i64).range(1..))]
+    pub revision: Option<i64>,
 
     /// Up to which revision writes were looked for, as `node snapshot` tells it (quiet_until);
     /// by default the snapshot's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "N", requires = "revision",
+        value_parser = clap::value_parser!(i64).range(1..))]
     pub quiet_until: Option<i64>,
 
     /// How long the URL is to live
@@ -231,8 +258,8 @@ pub struct BundleArgs {
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Print the bundle on stdout: a secret
-    #[arg(long, conflicts_with_all = ["recipient", "output"])]
+    /// Print the bundle on stdout: a secret, unless it is encrypted (armored then)
+    #[arg(long, conflicts_with = "output")]
     pub print_bundle: bool,
 
     /// Encrypt the bundle for this age recipient (age1...); repeatable
@@ -243,9 +270,10 @@ pub struct BundleArgs {
     #[arg(long, requires = "recipient")]
     pub bundle_extra: bool,
 
-    /// Where the keys lie, under their names in a cluster of kubeadm
-    #[arg(long, value_name = "DIR", default_value = "/etc/kubernetes/pki")]
-    pub pki: PathBuf,
+    /// Where the keys lie, under their names in a cluster of kubeadm; by default where the
+    /// API server's manifest says
+    #[arg(long, value_name = "DIR")]
+    pub pki: Option<PathBuf>,
 
     /// The API server's EncryptionConfiguration, for --bundle-extra
     #[arg(long, value_name = "FILE", requires = "bundle_extra")]
@@ -271,4 +299,36 @@ pub struct StatusArgs {
     pub state: StateArgs,
 }
 
-const WORKING_DIR: &str = "/var/lib/etcdprefix/work";
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["recipient", "offset"])))]
+pub struct RelayArgs {
+    /// Where our state lies on this host
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/etcdprefix")]
+    pub state: PathBuf,
+
+    /// The same id is the same run
+    #[arg(long, value_name = "ID")]
+    pub id: String,
+
+    /// How long a page of the sealed reply may be, before Base64
+    #[arg(long, value_name = "BYTES")]
+    pub page_bytes: usize,
+
+    /// Run this program, seal what it ends with to this age recipient, print the first page
+    #[arg(long, value_name = "AGE")]
+    pub recipient: Option<String>,
+
+    /// Print the page that begins there
+    #[arg(long, value_name = "BYTES")]
+    pub offset: Option<u64>,
+
+    /// Remove this reply; repeatable
+    #[arg(long, value_name = "ID", requires = "recipient")]
+    pub forget: Vec<String>,
+
+    /// What to run this program with
+    #[arg(last = true, value_name = "WORD", requires = "recipient")]
+    pub words: Vec<String>,
+}
+
+pub const WORKING_DIR: &str = "/var/lib/etcdprefix/work";

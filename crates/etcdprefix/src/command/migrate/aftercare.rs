@@ -23,7 +23,7 @@ pub fn run(args: &AftercareArgs, global: Global) -> Result<Answer, Failure> {
     if args.yes {
         known.is_handed_out()?;
     }
-    let kubeconfig = kubeconfig(args)?;
+    let kubeconfig = kubeconfig(args.kubeconfig.as_ref())?;
     let mut failures = Vec::new();
     let cared = crate::command::wait(async {
         care(args, &known, &kubeconfig, global, &mut failures).await
@@ -147,9 +147,9 @@ fn rehearsed(folder: &Path) -> Options {
 }
 
 /// The variable may name several files, of which the first that is there has the cluster.
-fn kubeconfig(args: &AftercareArgs) -> Result<PathBuf, Failure> {
+pub(super) fn kubeconfig(given: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     let own = || std::env::home_dir().map(|home| home.join(".kube/config"));
-    let Some(given) = args.kubeconfig.clone().or_else(own) else {
+    let Some(given) = given.cloned().or_else(own) else {
         let hint = "--kubeconfig FILE".to_owned();
         return Err(Failure::new(Exit::Usage, "there is no kubeconfig", Some(hint)));
     };

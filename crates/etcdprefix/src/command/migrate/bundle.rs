@@ -1,8 +1,8 @@
-//! A bundle into a file, for `node bundle`.
+//! A bundle into a file or onto stdout, for `node bundle`.
 
 use std::path::Path;
 
-use etcdprefix_migrate::bundle::written;
+use etcdprefix_migrate::bundle::{armored, written};
 use etcdprefix_migrate::journal::write_private;
 use etcdprefix_migrate::protocol::Bundled;
 use etcdprefix_store::Recipients;
@@ -20,4 +20,12 @@ pub fn write(
     let done = bytes.and_then(|bytes| write_private(file, &bytes));
     done.map_err(|error| Failure::migration(&error))?;
     Ok(Where::File(file.into(), recipients.is_some()))
+}
+
+/// As text for stdout: sealed if it is for somebody, as age's own program reads it.
+pub fn print(bundled: &Bundled, recipients: Option<&Recipients>) -> Result<Where, Failure> {
+    let Some(recipients) = recipients else { return Ok(Where::Here) };
+    let bytes = written(&bundled.bundle, bundled.extra.as_ref(), Some(recipients));
+    let bytes = bytes.map_err(|error| Failure::migration(&error))?;
+    Ok(Where::Sealed(armored(&bytes)))
 }

@@ -13,6 +13,7 @@ use etcdprefix_migrate::rate::Amount;
 use etcdprefix_migrate::{Config, Error, RateControl};
 use serde_json::json;
 
+use super::assistant;
 use crate::args::go::GoDuration;
 use crate::args::migrate::config::{ConfigArgs, EtcdArgs, HostArgs, StoreArgs, WhichArgs};
 use crate::exit::Exit;
@@ -34,7 +35,7 @@ fn unread(args: &ConfigArgs) -> Result<Config, Failure> {
     let (id, store) = (&args.which.cluster_id, &args.store.store);
     let given = [
         ("--cluster-id", id.is_some()),
-        ("--host", !args.hosts.hosts.is_empty()),
+        ("--host", !args.hosts.hosts.is_empty() || args.assistant.assistant_targets.is_some()),
         ("--store", store.is_some()),
     ];
     let missing: Vec<&str> = given.iter().filter(|(_, is)| !is).map(|(flag, _)| *flag).collect();
@@ -60,7 +61,11 @@ fn flagged(config: Config, args: &ConfigArgs) -> Result<Config, Failure> {
     config.src_prefix = args.src_prefix.clone().or(config.src_prefix);
     config.target_quota_bytes = args.target_quota.or(config.target_quota_bytes);
     take_all(&mut config.also, &args.also);
+    config.assistant = assistant::flagged(config.assistant.take(), &args.assistant)?;
     flag_hosts(&mut config, &args.hosts)?;
+    if args.assistant.assistant_targets.is_some() {
+        config.hosts.clear();
+    }
     config.etcd = etcd(config.etcd, &args.etcd)?;
     config.store = store(config.store, &args.store);
     Ok(config)
@@ -69,6 +74,8 @@ fn flagged(config: Config, args: &ConfigArgs) -> Result<Config, Failure> {
 fn flag_hosts(config: &mut Config, args: &HostArgs) -> Result<(), Failure> {
     if !args.hosts.is_empty() {
         config.hosts = args.hosts.iter().map(|name| host(name)).collect::<Result<_, _>>()?;
+        // Whoever names hosts means no others.
+        config.assistant.iter_mut().for_each(|assistant| assistant.targets = None);
     }
     let ssh = &mut config.ssh;
     ssh.config = args.ssh_config.clone().or(ssh.config.take());
@@ -198,6 +205,6 @@ pub fn seconds(time: GoDuration) -> u64 {
     time.0.as_secs()
 }
 
-fn wrong(what: &str, why: &str) -> Failure {
+pub fn wrong(what: &str, why: &str) -> Failure {
     Failure::new(Exit::Usage, format!("{what}: {why}"), Some("--help".into()))
 }

@@ -1,11 +1,19 @@
 //! `migrate`: from flags to the library's flow, and its results to text.
 
 mod aftercare;
+mod ansible;
+mod assistant;
 mod bundle;
 mod config;
+mod engine;
 mod environment;
 mod folder;
+mod hosted;
+mod kubernetes;
 mod node;
+mod oos;
+mod policy;
+mod render;
 mod work;
 
 use etcdprefix_migrate::flow::{self, HandedOut, RollbackOptions, RunOptions};
@@ -41,6 +49,11 @@ pub fn run(command: &MigrateCommand, global: Global) -> Result<Answer, Failure> 
         MigrateCommand::Finish(args) => finish(&args.config, global),
         MigrateCommand::Presign(args) => presign(args, global),
         MigrateCommand::Aftercare(args) => aftercare::run(args, global),
+        MigrateCommand::Render(command) => render::run(command, global),
+        MigrateCommand::Rewrite(args) => kubernetes::rewrite(args, global),
+        MigrateCommand::Oos(command) => oos::run(command, global),
+        MigrateCommand::Policy(args) => policy::run(args, global),
+        MigrateCommand::Hosted(command) => hosted::run(command, global),
     }
 }
 

@@ -1,21 +1,24 @@
 //! `node`: one step on this host. The only file that knows how steps are asked for.
 
 use std::io::{stdin, stdout};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use etcdprefix_migrate::node::{self as steps, Context};
+use etcdprefix_migrate::NodeError;
+use etcdprefix_migrate::node::memory::{self, Made};
+use etcdprefix_migrate::node::{self as steps, Context, RelayAsk, RelayWhat};
 use etcdprefix_migrate::protocol::{
-    BundleRequest, EtcdAccess, KeyFiles, LiftFence, ObjectAccess, Owner, PreflightRequest, Request,
-    Response, SleepRequest, SnapshotRequest, StoreAccess, WakeRequest,
+    BundleRequest, KeyFiles, LiftFence, ObjectAccess, Owner, PreflightRequest, Request, Response,
+    SleepRequest, SnapshotRequest, Snapshotted, StoreAccess, WakeRequest,
 };
 
 use super::config::{etcd, seconds, store};
-use super::{bundle, private};
+use super::{bundle, engine, private};
 use crate::args::Global;
-use crate::args::migrate::config::EtcdArgs;
 use crate::args::node::{
-    BundleArgs, NodeCommand, OwnerArgs, PreflightArgs, SleepArgs, SnapshotArgs, StateArgs, WakeArgs,
+    BundleArgs, NodeCommand, OwnerArgs, PreflightArgs, RelayArgs, SleepArgs, SnapshotArgs,
+    StateArgs, WORKING_DIR, WakeArgs,
 };
 use crate::command::Answer;
 use crate::exit::Exit;
@@ -38,7 +41,12 @@ pub fn run(command: &NodeCommand, global: Global) -> Result<Answer, Failure> {
             Response::Status(found) => Ok(status::node(&found, global.write_out).into()),
             _ => Err(unexpected()),
         },
+        NodeCommand::Leader(args) => engine::leader(args, global),
+        NodeCommand::Fence(args) => engine::fence(args, global),
+        NodeCommand::Unpublish(args) => engine::unpublish(args, global),
+        NodeCommand::Presign(args) => engine::presign(args, global),
         NodeCommand::Step(args) => step(args),
+        NodeCommand::Relay(args) => relay(args),
         NodeCommand::Work(args) => work(args),
         NodeCommand::Timer(args) => timer(args),
     }
@@ -48,6 +56,23 @@ pub fn run(command: &NodeCommand, global: Global) -> Result<Answer, Failure> {
 fn step(args: &StateArgs) -> Result<Answer, Failure> {
     let answered = steps::step(&context(args)?, stdin().lock(), stdout().lock());
     answered.map_err(|source| Failure::stdout(&source))?;
+    Ok(String::new().into())
+}
+
+/// The same for a caller who can't be answered in the open.
+fn relay(args: &RelayArgs) -> Result<Answer, Failure> {
+    let what = match (&args.recipient, args.offset) {
+        (Some(recipient), None) => RelayWhat::Run {
+            recipient: recipient.clone(),
+            program: steps::Launcher::this().map_err(|source| unfound(&source))?.program,
+            words: args.words.clone(),
+        },
+        (_, offset) => RelayWhat::Page { offset: offset.unwrap_or_default() },
+    };
+    let RelayArgs { id, page_bytes, forget, .. } = args;
+    let ask = RelayAsk { id: id.clone(), page_bytes: *page_bytes, forget: forget.clone(), what };
+    let relayed = steps::relay(&args.state, &ask, stdin().lock(), stdout().lock());
+    relayed.map_err(|error| Failure::step(&error))?;
     Ok(String::new().into())
 }
 
@@ -68,30 +93,40 @@ fn timer(args: &StateArgs) -> Result<Answer, Failure> {
     Ok(String::new().into())
 }
 
-fn context(args: &StateArgs) -> Result<Context, Failure> {
+pub(super) fn context(args: &StateArgs) -> Result<Context, Failure> {
     let context = Context::new(&args.state).map_err(|error| Failure::step(&error))?;
     Ok(Context { manifests: args.manifests.clone(), ..context })
 }
 
 /// What may be left half done is put back at the first signal.
-fn perform(state: &StateArgs, request: &Request) -> Result<Response, Failure> {
+pub(super) fn perform(state: &StateArgs, request: &Request) -> Result<Response, Failure> {
     let interrupted = signals(matches!(request, Request::Sleep(_) | Request::Wake(_)))?;
     let context = Context { interrupted, ..context(state)? };
     if let Some(owner) = holder(request) {
-        let lock = Request::Lock { owner: owner.clone(), take_over: false };
-        steps::perform(&lock, &context).map_err(|error| Failure::step(&error))?;
+        begin(owner, &context)?;
     }
     steps::perform(request, &context).map_err(|error| Failure::step(&error))
 }
 
-/// An orchestrator has locked the host before; people begin with any step.
+fn begin(owner: &Owner, context: &Context) -> Result<(), Failure> {
+    memory::refuse_ended(&owner.run, context).map_err(|error| Failure::step(&error))?;
+    let lock = Request::Lock { owner: owner.clone(), take_over: false };
+    steps::perform(&lock, context).map(drop).map_err(|error| Failure::step(&error))
+}
+
+/// Whom the step begins a run for: an engine's with sleep alone, so that what comes after it has ended
+/// is refused; people begin with any step.
 fn holder(request: &Request) -> Option<&Owner> {
     match request {
         Request::Sleep(request) => Some(&request.owner),
-        Request::Snapshot(request) => Some(&request.owner),
-        Request::Bundle(request) => Some(&request.owner),
+        Request::Snapshot(request) => by_hand(&request.owner),
+        Request::Bundle(request) => by_hand(&request.owner),
         _ => None,
     }
+}
+
+fn by_hand(owner: &Owner) -> Option<&Owner> {
+    (owner.run == memory::BY_HAND).then_some(owner)
 }
 
 fn signals(puts_back: bool) -> Result<Arc<AtomicBool>, Failure> {
@@ -106,11 +141,15 @@ fn unheeded(source: &std::io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("cannot handle signals: {source}"), None)
 }
 
-fn unexpected() -> Failure {
+fn unfound(source: &std::io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("cannot find this program: {source}"), None)
+}
+
+pub(super) fn unexpected() -> Failure {
     Failure::new(Exit::Failed, "the step answered something else than it was asked for", None)
 }
 
-fn owner(args: &OwnerArgs) -> Result<Owner, Failure> {
+pub(super) fn owner(args: &OwnerArgs) -> Result<Owner, Failure> {
     let cluster = args.cluster_id.parse().map_err(|error| Failure::migration(&error))?;
     let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
     let system = rustix::system::uname();
@@ -154,12 +193,14 @@ fn sleep(args: &SleepArgs, global: Global) -> Result<Answer, Failure> {
 }
 
 fn wake(args: &WakeArgs, global: Global) -> Result<Answer, Failure> {
-    let lift_fence = match args.managed_side_never_started {
-        true => LiftFence::NeverStarted,
-        false => LiftFence::No,
+    let lift_fence = match (args.managed_side_never_started, args.not_handed_out) {
+        (true, _) => LiftFence::NeverStarted,
+        (false, true) => LiftFence::Proven(args.proof.clone()),
+        (false, false) => LiftFence::No,
     };
+    let owner = engine::whose(&args.owner, args.any_run, &args.state)?;
     let request = WakeRequest {
-        owner: owner(&args.owner)?,
+        owner: owner.clone(),
         take_over: args.take_over,
         lift_fence,
         wait_seconds: seconds(args.wait),
@@ -167,13 +208,15 @@ fn wake(args: &WakeArgs, global: Global) -> Result<Answer, Failure> {
     let answer = perform(&args.state, &Request::Wake(request))?;
     let Response::Woken(woken) = answer else { return Err(unexpected()) };
     warn(&woken.warnings, global);
-    warn(&give_back(args)?, global);
+    warn(&give_back(owner, args)?, global);
     Ok(shown::woken(&woken, global.write_out).into())
 }
 
 /// All is as before: nobody else needs to wait for us. What can't be given back is worth a word only.
-fn give_back(args: &WakeArgs) -> Result<Vec<String>, Failure> {
-    let request = Request::Unlock { owner: owner(&args.owner)?, working_dir: None };
+fn give_back(owner: Owner, args: &WakeArgs) -> Result<Vec<String>, Failure> {
+    // What a snapshot that was killed has left.
+    let working_dir = Some(WORKING_DIR.into());
+    let request = Request::Unlock { owner, working_dir };
     let failed = steps::perform(&request, &context(&args.state)?).err();
     Ok(failed.map(|error| format!("the lock is still there: {error}")).into_iter().collect())
 }
@@ -181,23 +224,61 @@ fn give_back(args: &WakeArgs) -> Result<Vec<String>, Failure> {
 fn snapshot(args: &SnapshotArgs, global: Global) -> Result<Answer, Failure> {
     let owner = owner(&args.owner)?;
     let place = store(StoreAccess::default(), &args.store);
+    let place = StoreAccess { url: object(&place.url, &args.owner.cluster_id), ..place };
+    let access = engine::access(&args.etcd, &args.state)?;
+    if args.require_leader && args.etcd.etcd_endpoints.is_empty() {
+        engine::check_leads(&access)?;
+    }
     let request = SnapshotRequest {
-        etcd: members(&args.etcd)?,
+        etcd: access,
         require_leader: args.require_leader,
-        store: StoreAccess { url: object(&place.url, &args.owner.cluster_id), ..place },
-        owner,
+        store: place,
+        owner: owner.clone(),
         working_dir: args.working_dir.clone(),
-        src_prefix: args.src_prefix.clone(),
+        src_prefix: src_prefix(args)?,
         allow_undecryptable: args.allow_undecryptable,
         target_quota_bytes: args.target_quota,
         rehearsal: args.rehearsal,
         keep: args.keep,
         presign_seconds: seconds(args.presign_lifetime),
     };
-    let answer = perform(&args.state, &Request::Snapshot(Box::new(request)))?;
-    let Response::Snapshot(made) = answer else { return Err(unexpected()) };
+    let made = remembered(args, request)?;
     warn(&made.warnings, global);
     Ok(shown::snapshot(&made, global.write_out).into())
+}
+
+/// For the steps that come after, unless it is only tried.
+fn remembered(args: &SnapshotArgs, request: SnapshotRequest) -> Result<Box<Snapshotted>, Failure> {
+    let (owner, place, there) =
+        (request.owner.clone(), request.store.clone(), context(&args.state)?);
+    let step = |done: Result<(), NodeError>| done.map_err(|error| Failure::step(&error));
+    let rehearsal = request.rehearsal;
+    if !rehearsal {
+        by_hand(&owner).map_or(Ok(()), |owner| begin(owner, &there))?;
+        step(memory::begin(&owner, &place, &there))?;
+    }
+    let at_work = memory::snapshotting(&there).map_err(|error| Failure::step(&error))?;
+    let answer = perform(&args.state, &Request::Snapshot(Box::new(request)))?;
+    let Response::Snapshot(made) = answer else { return Err(unexpected()) };
+    if !rehearsal && let Err(error) = memory::made(&owner, &made, &there) {
+        // Nobody knows of it any more, so nobody else would.
+        let request = Request::Unpublish(ObjectAccess { store: place });
+        steps::perform(&request, &there).map_err(|error| Failure::step(&error))?;
+        return Err(Failure::step(&error));
+    }
+    drop(at_work);
+    Ok(made)
+}
+
+/// By the flag, or the manifest; etcd that was named may be one that no manifest here knows.
+fn src_prefix(args: &SnapshotArgs) -> Result<String, Failure> {
+    let given = args.src_prefix.clone();
+    let found = || match (engine::manifest(&context(&args.state)?), &args.etcd.etcd_endpoints[..]) {
+        (Ok(known), _) => Ok(known.etcd_prefix),
+        (Err(failure), []) => Err(failure),
+        (Err(_), _) => Ok("/registry".into()),
+    };
+    given.map_or_else(found, Ok)
 }
 
 /// As the template calls it, unless the URL is an object's.
@@ -211,38 +292,64 @@ fn object(url: &str, cluster_id: &str) -> String {
     }
 }
 
-fn members(args: &EtcdArgs) -> Result<EtcdAccess, Failure> {
-    Ok(etcd(None, args)?.unwrap_or_default())
-}
-
 fn bundle(args: &BundleArgs, global: Global) -> Result<Answer, Failure> {
     let recipients = crate::command::store::recipients(&args.recipient)?;
-    let answer = perform(&args.state, &Request::Bundle(Box::new(bundle_request(args)?)))?;
+    let request = bundle_request(args)?;
+    let (owner, place) = (request.owner.clone(), request.object.store.clone());
+    // Of a cluster that nothing sleeps of, and nobody moves, it concerns nobody here.
+    let there = context(&args.state)?;
+    let concerns = memory::concerns(&there).map_err(|error| Failure::step(&error))?;
+    let answer = perform(&args.state, &Request::Bundle(Box::new(request)))?;
     let Response::Bundle(bundled) = answer else { return Err(unexpected()) };
     warn(&bundled.warnings, global);
+    if concerns {
+        let told = memory::handing_out(&owner, &place, &there);
+        told.map_err(|error| Failure::step(&error))?;
+    }
     let place = match &args.output {
-        None => shown::Where::Here,
+        None => bundle::print(&bundled, recipients.as_ref())?,
         Some(file) => bundle::write(file, &bundled, recipients.as_ref())?,
     };
     Ok(shown::bundle(&bundled, &place, global.write_out).into())
 }
 
 fn bundle_request(args: &BundleArgs) -> Result<BundleRequest, Failure> {
+    let owner = owner(&args.owner)?;
+    let (place, made) = match args.revision {
+        Some(revision) => {
+            let quiet_until = args.quiet_until.unwrap_or(revision);
+            (store(StoreAccess::default(), &args.store), Made { revision, quiet_until })
+        }
+        None => engine::uploaded(&owner, args)?,
+    };
     Ok(BundleRequest {
-        owner: owner(&args.owner)?,
-        object: ObjectAccess { store: store(StoreAccess::default(), &args.store) },
+        owner,
+        object: ObjectAccess { store: place },
         presign_seconds: seconds(args.presign_lifetime),
-        etcd: members(&args.etcd)?,
-        revision: args.revision,
-        quiet_until: args.quiet_until.unwrap_or(args.revision),
-        keys: keys(args),
+        etcd: engine::access(&args.etcd, &args.state)?,
+        revision: made.revision,
+        quiet_until: made.quiet_until,
+        keys: keys(args)?,
         extra: args.bundle_extra,
     })
 }
 
-/// Under kubeadm's names.
-fn keys(args: &BundleArgs) -> KeyFiles {
-    let pki = |name: &str| args.pki.join(name);
+/// As the manifest says, or under kubeadm's names.
+fn keys(args: &BundleArgs) -> Result<KeyFiles, Failure> {
+    let found = match &args.pki {
+        Some(folder) => below(folder),
+        None => match engine::manifest(&context(&args.state)?) {
+            Ok(known) => known.keys,
+            Err(failure) if args.etcd.etcd_endpoints.is_empty() => return Err(failure),
+            Err(_) => KeyFiles::default(),
+        },
+    };
+    let encryption_config = args.encryption_config.clone().or(found.encryption_config);
+    Ok(KeyFiles { encryption_config, ..found })
+}
+
+fn below(folder: &Path) -> KeyFiles {
+    let pki = |name: &str| folder.join(name);
     KeyFiles {
         sakey: pki("sa.key"),
         sapub: pki("sa.pub"),
@@ -250,13 +357,23 @@ fn keys(args: &BundleArgs) -> KeyFiles {
         frontkey: pki("front-proxy-ca.key"),
         cacrt: pki("ca.crt"),
         cakey: pki("ca.key"),
-        encryption_config: args.encryption_config.clone(),
+        encryption_config: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The flag's default is a text, since it is there without the library, too.
+    #[test]
+    fn by_hand_is_called_alike_on_both_sides() {
+        use clap::CommandFactory;
+        let node = crate::args::Cli::command();
+        let node = node.find_subcommand("node").unwrap().find_subcommand("sleep").unwrap().clone();
+        let run = node.get_arguments().find(|arg| arg.get_id() == "run").unwrap().clone();
+        assert_eq!(run.get_default_values(), [memory::BY_HAND]);
+    }
 
     #[test]
     fn only_a_place_gets_a_name() {

@@ -8,7 +8,7 @@ use etcdprefix_migrate::flow::Setup;
 use etcdprefix_migrate::{Result as Migrated, host};
 use etcdprefix_store::Environment;
 
-use super::{config, environment, folder};
+use super::{assistant, config, environment, folder};
 use crate::args::Global;
 use crate::args::migrate::config::ConfigArgs;
 use crate::exit::Exit;
@@ -37,9 +37,11 @@ pub struct Work {
 impl Work {
     /// Reads and checks all that can be checked here.
     pub fn new(args: &ConfigArgs, global: Global, care: Care) -> Result<Self, Failure> {
-        let config = config::resolve(args)?;
+        let mut config = config::resolve(args)?;
         let folder = config::folder(&args.which, config.cluster_id.as_str())?;
-        let credentials = match args.host_credentials {
+        assistant::resolve(&mut config, &folder)?;
+        // Those in the environment may sign for the cloud's API, where anybody could read what hosts are sent.
+        let credentials = match args.host_credentials || config.has_instances() {
             true => Default::default(),
             false => environment::for_hosts(&config.store, &Environment::of_process())?,
         };
@@ -66,7 +68,11 @@ impl Work {
                 view: self.screen.clone(),
                 interrupted,
             };
-            work(&setup).await.map_err(failed)
+            let done = work(&setup).await.map_err(failed);
+            for host in &setup.hosts {
+                host.close().await;
+            }
+            done
         });
         self.screen.end();
         done

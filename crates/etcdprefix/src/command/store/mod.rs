@@ -14,7 +14,7 @@ mod verify;
 pub use get::Fetched;
 pub use places::Places;
 #[cfg(feature = "migrate")]
-pub use reach::recipients;
+pub use reach::{open_unflagged, place, recipients};
 pub use send::Sent;
 
 use std::path::Path;

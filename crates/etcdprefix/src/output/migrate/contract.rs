@@ -3,11 +3,15 @@
 use etcdprefix_migrate::Bundle;
 use etcdprefix_migrate::aftercare::{Action, Findings, Master, Performed, State, Step};
 use etcdprefix_migrate::bundle::Sensitive;
+use etcdprefix_migrate::cloud::{Change, Counters, Execution, Task, TaskExecution, TemplateInfo};
 use etcdprefix_migrate::flow::{
     HandedOut, HostReport, Outputs, Phase, PhaseTime, Presigned, Rehearsal, RolledBack, Status,
 };
+use etcdprefix_migrate::hosted::{
+    self, After, Encryption, Made, PutBack, WriterFound, WriterStatus,
+};
 use etcdprefix_migrate::node::preflight::{Check, Facts, Preflight, Standing};
-use etcdprefix_migrate::protocol::{Bundled, NodeStatus, Slept, Snapshotted};
+use etcdprefix_migrate::protocol::{Bundled, NodeStatus, Signed, Slept, Snapshotted};
 use serde_json::{Value, json};
 
 use super::aftercare::Cared;
@@ -31,6 +35,11 @@ pub fn bundle() -> Bundle {
     let secret = || Sensitive::new(format!("{SECRET}-key"));
     let oss_url = Sensitive::new(format!("https://b.example/etcd_c1?sign={SECRET}"));
     Bundle { sakey: secret(), sapub: secret(), frontcrt: secret(), frontkey: secret(), oss_url }
+}
+
+fn signed() -> Signed {
+    let url = Sensitive::new(format!("https://b.example/etcd_c1?sign={SECRET}"));
+    Signed { url, ends_ms: 1_700_000_000_000, probe: "fetched".into(), warnings: Vec::new() }
 }
 
 pub fn bundled() -> Bundled {
@@ -159,6 +168,83 @@ pub fn cared() -> Cared {
     }
 }
 
+/// Of an OOS template, as it came back.
+pub fn execution() -> Execution {
+    let task = Task { name: "rollback".into(), action: "ACS::ECS::RunCommand".into() };
+    let counters = [("Failed", 1), ("Success", 2), ("Total", 3)];
+    let outputs = json!({
+        "sleepOrWakeupControlPlaneOutputs": ["m1 sleeps"],
+        "readSignOutputs": ["", format!("{SECRET}-bundle")],
+    });
+    Execution {
+        id: "exec-1".into(),
+        status: "Failed".into(),
+        status_message: Some("a task failed".into()),
+        template: "etcdprefix-migration".into(),
+        version: "v1".into(),
+        started: Some("2026-11-23T11:00:00Z".into()),
+        ended: Some("2026-11-23T11:03:20Z".into()),
+        counters: Counters(counters.map(|(name, count)| (name.to_owned(), count)).into()),
+        current_tasks: vec![task],
+        outputs: outputs.as_object().cloned().unwrap(),
+    }
+}
+
+pub fn failed_task() -> TaskExecution {
+    TaskExecution {
+        name: "sleepOrWakeupControlPlane".into(),
+        action: "ACS::ECS::RunCommand".into(),
+        status: "Failed".into(),
+        status_message: Some(format!("oss_url={SECRET}")),
+    }
+}
+
+pub fn hosted() -> Made {
+    let secret = |text: &str| Sensitive::new(format!("{text}{SECRET}"));
+    Made {
+        run: "r1".into(),
+        hosted_cluster: "clusters/mine".into(),
+        after: After::Stay,
+        object: "s3://b/o.db".into(),
+        bytes: 53_280,
+        sha256: "ab".into(),
+        revision: 202,
+        member: "etcd-0".into(),
+        chosen: "the leader".into(),
+        hashkv: Some(7),
+        rewritten: None,
+        volume: "8Gi".into(),
+        url: secret("https://b.example/o.db?sign="),
+        url_ends_ms: 1_700_000_000_000,
+        fragment: secret("spec: "),
+        output: "etcd.yaml".into(),
+        into: None,
+        secrets: Some("keys.yaml".into()),
+        encryption: Encryption::Aescbc { active_key: "k".into(), backup_key: None },
+        writers: vec![WriterFound { name: "kube-apiserver".into(), replicas: Some(3) }],
+        asleep_seconds: 41.5,
+        phases: phases(),
+        warnings: vec!["odd".into()],
+    }
+}
+
+fn put_back() -> PutBack {
+    let changed = vec!["kube-apiserver has 3 replicas again".into()];
+    PutBack { run: Some("r1".into()), changed, object_deleted: Some(true), warnings: Vec::new() }
+}
+
+fn hosted_status() -> hosted::Status {
+    let name = "kube-apiserver".to_owned();
+    hosted::Status {
+        hosted_cluster: "clusters/mine".into(),
+        paused_until: None,
+        asleep: None,
+        writers: vec![WriterStatus { name, replicas: Some(0), before: Some(3) }],
+        journal: Some(hosted::Phase::Asleep),
+        advice: "nothing".into(),
+    }
+}
+
 fn slept() -> Slept {
     Slept {
         moved: vec!["kube-apiserver.yaml".into()],
@@ -216,6 +302,9 @@ fn json_is_as_documented() {
     let checks = vec![check("clock", Standing::Fail)];
     let checked = Checked { host: Some("m1".into()), checks };
     let place = Where::File("bundle.json".into(), false);
+    let (template, version) = ("etcdprefix-migration".into(), "v1".into());
+    let made = TemplateInfo { name: template, version, change: Change::Created };
+    let watched = super::oos::watched(&execution(), &[failed_task()], None, json);
     for (ours, heading) in [
         (super::rehearsal::render(&rehearsal(), json), "etcdprefix migrate rehearse"),
         (super::handed::render(&handed(), "c1", false, json), "etcdprefix migrate run"),
@@ -223,9 +312,18 @@ fn json_is_as_documented() {
         (super::status::render(&status(), json), "etcdprefix migrate status"),
         (super::after::presigned(&presigned(), false, json), "etcdprefix migrate presign"),
         (super::aftercare::render(&cared(), json), "etcdprefix migrate aftercare"),
+        (super::oos::made(&made, json), "etcdprefix migrate oos create"),
+        (super::oos::started("exec-1", json), "etcdprefix migrate oos start"),
+        (watched, "etcdprefix migrate oos watch"),
+        (super::oos::cancelled("exec-1", json), "etcdprefix migrate oos cancel"),
+        (super::hosted::made(&hosted(), false, json), "etcdprefix migrate hosted run"),
+        (super::hosted::put_back(&put_back(), json), "etcdprefix migrate hosted rollback"),
+        (super::hosted::status(&hosted_status(), json), "etcdprefix migrate hosted status"),
         (super::status::node(&asleep(), json), "node status"),
         (super::node::slept(&slept(), json), "node sleep"),
         (super::node::bundle(&bundled(), &place, json), "node bundle"),
+        (super::engine::unpublished(Some("o"), Some("deleted"), json), "node unpublish"),
+        (super::engine::presigned(&signed(), Some("u".as_ref()), json), "node presign"),
     ] {
         as_documented(&ours, heading);
     }

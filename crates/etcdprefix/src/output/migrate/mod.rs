@@ -4,9 +4,12 @@ pub mod after;
 pub mod aftercare;
 #[cfg(test)]
 mod contract;
+pub mod engine;
 pub mod handed;
+pub mod hosted;
 mod lines;
 pub mod node;
+pub mod oos;
 pub mod preflight;
 pub mod rehearsal;
 pub mod screen;

@@ -64,6 +64,8 @@ pub fn snapshot(made: &Snapshotted, format: Format) -> String {
 pub enum Where {
     /// To stdout.
     Here,
+    /// To stdout, encrypted for somebody: this text.
+    Sealed(String),
     /// To this file, maybe encrypted.
     File(std::path::PathBuf, bool),
 }
@@ -71,12 +73,15 @@ pub enum Where {
 /// Of `bundle`.
 pub fn bundle(bundled: &Bundled, place: &Where, format: Format) -> String {
     let bundle = &bundled.bundle;
-    let (file, is_encrypted) = match place {
-        Where::Here => (None, false),
-        Where::File(file, is_encrypted) => (Some(file), *is_encrypted),
+    let (file, sealed, is_encrypted) = match place {
+        Where::Here => (None, None, false),
+        Where::Sealed(text) => (None, Some(text), true),
+        Where::File(file, is_encrypted) => (Some(file), None, *is_encrypted),
     };
+    let in_clear = file.is_none() && sealed.is_none();
     let result = json!({
-        "bundle": file.is_none().then_some(bundle),
+        "bundle": in_clear.then_some(bundle),
+        "sealed": sealed,
         "bundle_file": file.map(|file| file.to_string_lossy()),
         "encrypted": is_encrypted,
         "oss_url": redacted(bundle.oss_url.reveal()),
@@ -86,7 +91,7 @@ pub fn bundle(bundled: &Bundled, place: &Where, format: Format) -> String {
         "warnings": bundled.warnings,
     });
     fields::render(&result, format, || match file {
-        None => format!("{}\n", *bundle.to_json()),
+        None => sealed.cloned().unwrap_or_else(|| format!("{}\n", *bundle.to_json())),
         Some(file) => {
             let form = if is_encrypted { "encrypted" } else { "in clear: a secret" };
             let rows: [Row; 3] = [
@@ -112,6 +117,9 @@ mod tests {
         for format in [Format::Simple, Format::Table, Format::Json, Format::Fields] {
             assert!(!bundle(&bundled(), &place, format).contains("s3cr3t"));
         }
+        let sealed = Where::Sealed("armored\n".into());
+        assert_eq!(bundle(&bundled(), &sealed, Format::Simple), "armored\n");
+        assert!(!bundle(&bundled(), &sealed, Format::Json).contains("s3cr3t"));
         assert!(bundle(&bundled(), &Where::Here, Format::Simple).starts_with("{\"sakey\":"));
     }
 }

@@ -237,11 +237,12 @@ impl Migration {
         Ok(())
     }
 
-    /// What we have left on a host, but for the program and an empty working folder.
+    /// What we have left on a host, but for the program, an empty working folder, and the name of the
+    /// last run of an engine that was undone.
     pub fn left_on(&self, host: &TestHost) -> Result<Vec<String>> {
         let state = host.path(STATE);
         let mut left = names(&state)?;
-        left.retain(|name| name != "bin" && name != "work");
+        left.retain(|name| !["bin", "work", "closed.json"].contains(&name.as_str()));
         let work = state.join("work");
         left.extend(names(&work)?);
         Ok(left)
@@ -378,7 +379,7 @@ fn configuration(hosts: &Hosts, store: &Store, front: &Front) -> Value {
 }
 
 /// The program without what only debuggers read, so that copying it takes no time.
-fn stripped() -> Result<PathBuf> {
+pub fn stripped() -> Result<PathBuf> {
     let built = fs::metadata(PROGRAM)?.modified()?.duration_since(std::time::UNIX_EPOCH)?;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let stripped = folder.join(format!("etcdprefix-{}", built.as_nanos()));

@@ -34,7 +34,8 @@ def changed(call):
     return call
 
 
-if sys.argv[1:3] == ["node", "step"]:
+relays = sys.argv[1:3] == ["node", "relay"] and "--recipient" in sys.argv
+if relays or sys.argv[1:3] == ["node", "step"]:
     call = changed(json.load(sys.stdin))
     # It has credentials in it, which may not be on any disk.
     memory = os.memfd_create("call")

@@ -38,7 +38,7 @@ fn is_at(line: &Value, (mark, step): (&str, &str)) -> bool {
 }
 
 /// Lets a run die when its journal has that line.
-fn die(mut run: Running<'_>, moving: &Migration, point: (&str, &str)) -> Result<()> {
+pub fn die(mut run: Running<'_>, moving: &Migration, point: (&str, &str)) -> Result<()> {
     run.marked(|line| is_at(line, point))?;
     let killed = run.kill();
     assert!(killed.was_killed(), "{killed}");

@@ -82,7 +82,7 @@ fn hosts_of_a_silent_run_are_taken_over_and_woken() -> Result<()> {
 }
 
 /// Its holder was last heard of when the machine started.
-fn silence(host: &TestHost) -> Result<()> {
+pub fn silence(host: &TestHost) -> Result<()> {
     let path = host.path(STATE).join("lock.json");
     let mut lock: Value = serde_json::from_slice(&fs::read(&path)?)?;
     lock["seen"]["boot_ms"] = 0.into();

@@ -7,9 +7,9 @@ mod straight;
 // Ctrl-C at any time.
 mod signals;
 // The orchestrator dies at every step.
-mod killed;
+pub mod killed;
 // Nobody comes back.
-mod timers;
+pub mod timers;
 // Connections break, a host is off the network.
 mod lost;
 // The managed side serves.
@@ -17,7 +17,7 @@ mod after;
 // Steps by themselves, by hand on a host.
 mod node;
 // The same with SeaweedFS, sudo and a recipient, to its end.
-mod seaweed;
+pub mod seaweed;
 // Somebody still writes; leases end.
 mod writers;
 // The leader changes, a learner is there.
@@ -27,18 +27,20 @@ mod sleepers;
 // A store that refuses, credentials that end, a disk that is full.
 mod refused;
 // Two migrations at once.
-mod locks;
+pub mod locks;
+// The same led by Ansible.
+mod playbook;
 // Hosts, store, configuration, and the command on them.
-mod bench;
+pub mod bench;
 // What hosts were before.
 mod before;
 // The bundle and the snapshot behind its URL.
-mod moved;
+pub mod moved;
 // ssh's processes that outlive ours.
 mod connections;
 // The command while it runs, and what it left.
-mod run;
+pub mod run;
 // What nobody may find.
-mod secrets;
+pub mod secrets;
 
-use bench::Migration;
+pub use bench::Migration;

@@ -107,6 +107,9 @@ fn a_snapshot_and_a_bundle_are_made_by_hand() -> Result<()> {
     let bundle = format!(
         "bundle --cluster-id c1 {ETCD} {store} --store oss://bucket/by-hand --revision {revision}"
     );
+    // Whoever gets it must find nobody awake.
+    shell.failed(&format!("{bundle} --output /root/bundle.json"), 31, "node fence");
+    shell.done("fence --cluster-id c1");
     let told = shell.done(&format!("{bundle} --output /root/bundle.json"));
     assert!(told["oss_url"].as_str().unwrap().ends_with("?[redacted]"), "{told}");
     let text = fs::read_to_string(host.path("/root/bundle.json"))?;
@@ -117,7 +120,8 @@ fn a_snapshot_and_a_bundle_are_made_by_hand() -> Result<()> {
     };
     block_on(put)?;
     shell.failed(&format!("{bundle} --output /root/bundle.json"), 25, "/registry/late");
-    shell.done("wake --cluster-id c1");
+    shell.failed("wake --cluster-id c1 --not-handed-out", 37, "handed out");
+    shell.done("wake --cluster-id c1 --managed-side-never-started");
     moving.is_as_before()
 }
 

@@ -10,7 +10,7 @@ use super::Migration;
 use super::bench::Store;
 use super::moved::{check_bundle, fetched, is_the_cluster};
 
-fn decrypt(sealed: &[u8], identity: &age::x25519::Identity) -> Result<String> {
+pub fn decrypt(sealed: &[u8], identity: &age::x25519::Identity) -> Result<String> {
     let decryptor = age::Decryptor::new(sealed)?;
     let mut text = String::new();
     let identity: &dyn age::Identity = identity;

@@ -12,8 +12,15 @@ use etcdprefix_testkit::hosts::{Hosts, TestHost};
 const MARKS: [&str; 5] = ["s3cr3t", "t0ken", "ignature=", "AGE-SECRET-KEY-1", "PRIVATE KEY"];
 
 /// Where a host could keep what it was told.
-const FOLDERS: [&str; 6] =
-    ["/var/lib/etcdprefix", "/tmp", "/var/tmp", "/home", "/root", "/var/log/sudo.log"];
+const FOLDERS: [&str; 7] = [
+    "/var/lib/etcdprefix",
+    "/var/lib/aliyun-assist",
+    "/tmp",
+    "/var/tmp",
+    "/home",
+    "/root",
+    "/var/log/sudo.log",
+];
 
 /// Texts to search for.
 pub struct Secrets(Vec<String>);

@@ -26,6 +26,9 @@ mod disks;
 // `snapshot save` to a store.
 #[cfg(feature = "live")]
 mod saves;
+// Jobs of Kubernetes for all that is in a bucket.
+#[cfg(feature = "migrate")]
+mod jobs;
 // Every command that sees credentials, in every form.
 mod secrets;
 // A user of a store, and what a run says.

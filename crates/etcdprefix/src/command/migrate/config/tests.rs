@@ -99,6 +99,35 @@ fn what_is_wrong_is_told_with_its_place() {
 }
 
 #[test]
+fn instances_are_named_by_flags_alone() {
+    let least = "--cluster-id c1 --store oss://b --assistant-region cn-hangzhou \
+                 --binary-url https://h/amd64 --binary-url aarch64=https://h/arm64 \
+                 --binary-sha256 aarch64=";
+    let sum = "AB".repeat(32);
+    let config = given(&format!("{least}{sum} --host ecs:i-1 --host ecs:i-2")).unwrap();
+    assert_eq!(config.hosts[1], HostConfig::Instance("i-2".into()));
+    let assistant = config.assistant.unwrap();
+    assert_eq!(assistant.region, "cn-hangzhou");
+    assert_eq!(assistant.binaries[std::env::consts::ARCH].url, "https://h/amd64");
+    assert_eq!(assistant.binaries["aarch64"].sha256, Some("ab".repeat(32)));
+    let tags = r#"{"Type":"Tags","Tags":[{"Key":"role","Value":"master"}]}"#;
+    let config = given(&format!("{least}{sum} --assistant-targets {tags}")).unwrap();
+    assert!(config.hosts.is_empty() && config.assistant.unwrap().targets.is_some());
+    let why = given(&format!("{least}{sum} --assistant-targets {{}}")).unwrap_err();
+    assert!(why.contains("--assistant-targets: "), "{why}");
+    // Whoever names hosts on the line means no others, whatever the file says.
+    let file = file(&format!(
+        "cluster_id: c1\nstore: {{url: oss://b}}\nassistant: {{region: r, targets: {tags}, \
+         binaries: {{x86_64: {{url: 'https://h/e'}}}}}}"
+    ));
+    let with = |flags: &str| given(&format!("--config {} {flags}", file.path().display())).unwrap();
+    assert!(with("").hosts.is_empty() && with("").has_instances());
+    let config = with("--host ecs:i-7");
+    assert_eq!(config.hosts, [HostConfig::Instance("i-7".into())]);
+    assert!(config.assistant.unwrap().targets.is_none());
+}
+
+#[test]
 fn a_program_says_itself_what_it_is_for() {
     let mut header = [0; 20];
     header[..4].copy_from_slice(b"\x7fELF");
